@@ -1,0 +1,3 @@
+"""Leasebeat: cron for a fleet."""
+
+__version__ = "0.1.0"
