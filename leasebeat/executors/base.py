@@ -52,7 +52,7 @@ class Launch:
 
 
 Done = Callable[[Launch, Outcome], None]
-"""Called exactly once for each start, from any thread; it never raises and never blocks."""
+"""Called once, and only once, for each start, from any thread; it never raises and never blocks."""
 
 
 class Executor(Protocol):
@@ -66,13 +66,16 @@ class Executor(Protocol):
         ...
 
     def start(self, launch: Launch, done: Done) -> None:
-        """Start the attempt and return at once. What cannot start is an outcome (START_FAILED), never an error."""
+        """Start the attempt and return at once.
+
+        What cannot start is an outcome (START_FAILED), never an error.
+        """
         ...
 
     def stop(self, launch_id: tuple[RunKey, int], kind: OutcomeKind, grace_s: float) -> None:
-        """End it: SIGTERM to its group, SIGKILL after `grace_s` (0: SIGKILL at once). Its outcome will be `kind`.
+        """End it: SIGTERM to its group, SIGKILL after `grace_s` (0: SIGKILL at once).
 
-        Unknown ids are ignored: it may have ended meanwhile.
+        Its outcome will be `kind`. Unknown ids are ignored: it may have ended meanwhile.
         """
         ...
 

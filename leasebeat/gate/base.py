@@ -23,7 +23,10 @@ class Gate(Protocol):
         ...
 
     def notify(self, topic: str) -> None:
-        """Tell the other nodes that there is something new (`queue`, `schedules`, `kill`). Lost without a trace if it fails."""
+        """Tell the other nodes that there is something new (`queue`, `schedules`, `kill`).
+
+        Lost without a trace if it fails.
+        """
         ...
 
     def listen(self, heard: Callable[[str], None]) -> None:

@@ -33,7 +33,10 @@ PRESENT = frozenset({NodeState.LIVE, NodeState.CORDONED, NodeState.DRAINING})
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A node as the others see it in one look at `nodes`. `queues` maps a queue's name to its limit, None = no limit of its own."""
+    """A node as the others see it in one look at `nodes`.
+
+    `queues` maps a queue's name to its limit; None = no limit of its own.
+    """
 
     id: str
     name: str

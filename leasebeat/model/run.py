@@ -24,9 +24,7 @@ class Status(StrEnum):
 
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
-    Status.QUEUED: frozenset(
-        {Status.RUNNING, Status.KILLED, Status.MISSED, Status.LOST, Status.SKIPPED}
-    ),
+    Status.QUEUED: frozenset({Status.RUNNING, Status.KILLED, Status.MISSED, Status.LOST, Status.SKIPPED}),
     Status.RUNNING: frozenset(
         {
             Status.QUEUED,  # a retry, or a take-over: the next attempt
@@ -110,7 +108,10 @@ class OutcomeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended. `output` is the bounded tail of what it printed, as bytes; `output_bytes` the true size."""
+    """How an attempt ended.
+
+    `output` is the bounded tail of what it printed, as bytes; `output_bytes` the true size.
+    """
 
     kind: OutcomeKind
     exit_code: int | None = None

@@ -76,9 +76,7 @@ class Schedule:
 RowDict = Mapping[str, object]
 """A row as the store gives it: instants as int, JSON columns as text, everything else plain."""
 
-PEOPLES_COLUMNS: tuple[str, ...] = tuple(
-    name for name in Schedule.__dataclass_fields__ if name != "id"
-)
+PEOPLES_COLUMNS: tuple[str, ...] = tuple(name for name in Schedule.__dataclass_fields__ if name != "id")
 """The columns of `schedules` that people write; the version is a hash of exactly these."""
 
 
