@@ -1,0 +1,515 @@
+"""The port of the store: what the protocol may ask of MySQL, MariaDB or SQLite.
+
+Every method is ONE autocommitted statement, or one short transaction where its docstring says so
+(`protocol` in docs/ has the reasons). That is what the simulation's store splits into snapshot,
+commit and reply. No method loops, sleeps or retries, except where a statement's batch is longer
+than `BATCH`, which the adapters cut.
+
+Errors, of every method:
+    Busy         deadlock, lock wait, key conflict; nothing was applied, send it again
+    Unknown      no reply came; it may have been applied, or may be yet: look before acting
+    Unavailable  not reached; nothing was applied
+After Unknown and Unavailable the adapter throws the connection away; the next call opens a new one.
+
+All instants are microseconds of UTC; "now" is always the store's own clock. Rows are sent in key
+order, so that two nodes lock in one order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from leasebeat.model.instant import Instant, Micros
+from leasebeat.model.node import Member, NodeFacts, NodeState, Vitals
+from leasebeat.model.run import RunKey
+from leasebeat.model.schedule import RowDict
+
+BATCH = 500
+"""The most rows that one statement carries."""
+
+CLAIM_REACH: Micros = 60_000_000
+"""Claims reach back this far; older instants belong to the audit."""
+
+START_FAILED_AWAY: Micros = 10_000_000
+"""How long a run that could not start on a node is left to the others before that node may pull it again."""
+
+
+# --- schedules and their versions ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RowVersion:
+    """A schedule's row as it stands: enough to see that it changed."""
+
+    schedule_id: int
+    version: str
+    updated_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleLook:
+    """All rows of `schedules`, and the store's time at which they were read."""
+
+    now: Instant
+    digest: str
+    rows: tuple[RowVersion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenRow:
+    """A row version that a node has read, with its verdict. `definition` is JSON of the people's columns."""
+
+    schedule_id: int
+    version: str
+    updated_at: Instant
+    definition: str
+    problem: str | None
+    last_read: Instant  #: store time of this node's last look that still showed the row before it; 0 = none
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A row of `schedule_history`: one version of a schedule that some node has seen.
+
+    It is in force for the instants f with valid_from < f <= the next version's valid_from.
+    `good_id` is the version that runs while this one is the row: None = itself, 0 = none at all.
+    `definition` is that of the version that runs.
+    """
+
+    id: int
+    schedule_id: int
+    version: str
+    updated_at: Instant
+    valid_from: Instant
+    enabled: bool
+    deleted: bool
+    problem: str | None
+    good_id: int | None
+    definition: str | None
+
+    @property
+    def runs_as(self) -> int:
+        """The id of the version whose definition runs; 0 = none."""
+        return self.id if self.good_id is None else self.good_id
+
+
+# --- looking around -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """The auditor's row."""
+
+    holder: str | None
+    term: int
+    expired: bool
+    watermark: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What a node learns with its one statement a second."""
+
+    now: Instant
+    digest: str  #: changes whenever any row of `schedules` does, however it was edited
+    members: tuple[Member, ...]  #: every row of `nodes` that is live, cordoned or draining
+    running: int  #: rows `running` on this node
+    kills: bool  #: one of them has kill_requested
+    ready: bool  #: a queued run of this node's queues may be pulled now
+    orphans: bool  #: rows `running` on a node that is purged or has left
+    sweep: bool  #: queued rows that want `undressed`, `close_killed`, `expire` or `close_deleted`
+    auditor: Role | None
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRun:
+    """A row that says it is `running` on the node that asks."""
+
+    key: RunKey
+    attempt: int
+    claimed_at: Instant  #: the fence
+    started_at: Instant | None
+    version: int  #: the schedule_history id whose definition runs
+    args: str | None  #: JSON overrides of this run
+    failures: int
+    take_overs: int
+    kill_requested: bool
+    settled: bool  #: claimed longer ago than any statement can still be under way
+
+
+# --- opening ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRow:
+    """A fire that a node wants to open. All rows of a claim are of one instant, in (schedule_id, shard) order."""
+
+    schedule_id: int
+    shard: int
+    version: int  #: schedule_history id that must be the row as it stands (version AND updated_at)
+    due: int  #: schedule_history id in force at the instant: it must be older than it, and enabled
+    run: bool  #: born running on this node (it has a free slot), else queued for any
+    queue: str
+    priority: int
+    delay: Micros  #: ready_at = fire_at + delay
+    grace: Micros  #: expires_at = ready_at + grace
+    serial: str | None  #: what must be held while the run is open; at most one row per serial in a claim
+    overlap: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """How many rows a claim inserted, and the fence they all carry."""
+
+    count: int
+    claimed_at: Instant
+
+
+Answer = Literal["mine", "other", "early", "late", "deleted", "paused", "stale", "node", "again"]
+"""What became of a row that was sent to `claim`.
+
+mine     running on the asking node            other   somebody opened it (or it is queued)
+early    the store's clock is not there yet    late    further back than CLAIM_REACH
+deleted  the schedule is gone                  paused  it is not enabled
+stale    the row is not the named version any more: read it again
+node     the asking node is not live by the store
+again    nothing stands in the way now: send it again
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAnswer:
+    """The answer for one row. `wait` is how long until an `early` instant comes."""
+
+    schedule_id: int
+    shard: int
+    answer: Answer
+    attempt: int = 0
+    claimed_at: Instant = 0
+    wait: Micros = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A queued run that may be pulled."""
+
+    key: RunKey
+    attempt: int
+
+
+# --- ending -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FinishRow:
+    """How an attempt ended. `again`: back to the queue as the next attempt, `delay` from now.
+
+    `status` is what the run becomes when it does not go back (kill_requested turns any but
+    `succeeded` into `killed`, and forbids going back), and the outcome that `attempts` keeps when it does.
+    """
+
+    key: RunKey
+    attempt: int
+    status: str
+    again: bool = False
+    delay: Micros = 0
+    failed: bool = False  #: counts as one of the schedule's retries
+    lost: bool = False  #: no outcome: counts as a take-over (any outcome sets take_overs to 0)
+    exit_code: int | None = None
+    reason_code: str | None = None
+    reason: str | None = None
+    result: str | None = None
+    output: bytes = b""
+    output_bytes: int = 0
+    started_at: Instant | None = None  #: by the store's clock as the node reckons it; kept if the row has one
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A row `running` on a node that is gone."""
+
+    key: RunKey
+    attempt: int
+    node_id: str
+    take_overs: int
+    started: bool  #: started_at is written
+    on_node_loss: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReclaimRow:
+    """What becomes of an orphan: queued as the next attempt, or closed as `lost`."""
+
+    key: RunKey
+    attempt: int
+    node_id: str
+    again: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undressed:
+    """A queued row that was put in by hand or by a command, and lacks its version."""
+
+    key: RunKey
+
+
+@dataclass(frozen=True, slots=True)
+class DressRow:
+    """What a row put in by hand gets from its schedule."""
+
+    key: RunKey
+    version: int
+    queue: str
+    priority: int
+    serial: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SettleRow:
+    """A queued run, never started, that ends without running."""
+
+    key: RunKey
+    status: str
+    reason_code: str
+    reason: str
+
+
+# --- audit --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLook:
+    """What the auditor's tick begins with. `term` is None where the asking node does not hold the role."""
+
+    now: Instant
+    term: int | None
+    watermark: Instant | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """A due instant without a row, and what the auditor makes of it.
+
+    `status` is queued, missed or skipped; queued becomes skipped by the store itself where the
+    serial is held and `overlap` is `skip`. `version` must be the schedule's row as it stands; None =
+    the schedule must be gone. `until` and `missed_count` make the row stand for a span of instants.
+    """
+
+    key: RunKey
+    version: int | None
+    status: str
+    reason_code: str | None
+    reason: str | None
+    queue: str
+    priority: int
+    delay: Micros  #: ready_at = now + delay
+    grace: Micros
+    serial: str | None
+    overlap: str
+    until: Instant | None = None
+    missed_count: int | None = None
+
+
+class Store(Protocol):
+    """The protocol's half of the store; people's commands use `store.desk`."""
+
+    def installation(self) -> str:
+        """The id that `init` gave this installation. Raises NoStore where there is none."""
+        ...
+
+    def forget_connection(self) -> None:
+        """Close the calling thread's connection; the next call opens another."""
+        ...
+
+    def close(self) -> None:
+        """Close all connections."""
+        ...
+
+    # schedules
+
+    def look_at_schedules(self) -> ScheduleLook: ...
+
+    def schedule_rows(self, ids: Sequence[int]) -> list[RowDict]:
+        """Whole rows: id, all people's columns, version, updated_at. Ids that are gone are left out."""
+        ...
+
+    def see_versions(self, rows: Sequence[SeenRow]) -> int:
+        """Record row versions that no node has recorded; those that are not the row any more are left out.
+
+        valid_from = greatest(least(updated_at, now), last_read, the schedule's former valid_from).
+        A version with a problem names the newest version without one as `good_id`, 0 if there is none.
+        """
+        ...
+
+    def see_deleted(self, ids: Sequence[int], last_read: Instant) -> int:
+        """Record, once, that these schedules are gone: a version too, valid from now (at least `last_read`)."""
+        ...
+
+    def report_problems(self, ids: Sequence[int]) -> None:
+        """Make `schedule_problems` say, for these schedules, what their newest recorded version says. One transaction."""
+        ...
+
+    def versions(self, ids: Sequence[int]) -> list[Version]:
+        """The newest recorded version of each."""
+        ...
+
+    def history(self, after: Instant, ids: Sequence[int] | None = None) -> list[Version]:
+        """By (schedule_id, valid_from, id): every version with valid_from >= `after`, and of each schedule that
+        has one, the one in force at `after` too. `ids` narrows it to those schedules, and then tells the one in
+        force at `after` even where no newer one exists."""
+        ...
+
+    def definition(self, version: int) -> str | None:
+        """The JSON definition of a schedule_history row; None if there is no such row."""
+        ...
+
+    # looking around
+
+    def poll(self, node_id: str, queues: Sequence[str]) -> Poll: ...
+
+    def mine(self, node_id: str, settle: Micros) -> list[OwnRun]:
+        """Rows `running` on the node; `settled` = claimed more than `settle` ago."""
+        ...
+
+    # opening
+
+    def claim(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> Claimed:
+        """Insert the rows that may exist as open runs: not there yet, serial not wanted by an open run, version
+        current, enabled, due, node live with a beat younger than its lease, fire_at <= now within CLAIM_REACH."""
+        ...
+
+    def claim_blocked(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> int:
+        """Under the same guards, insert as `skipped` (reason_code overlap, the run in the way in the reason) those
+        whose serial an open run wants."""
+        ...
+
+    def claim_answer(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> list[ClaimAnswer]: ...
+
+    def pull_look(self, node_id: str, queue: str, limit: int) -> list[Candidate]:
+        """Plain read, best first: queued, ready, dressed, not to be killed, not expired, serial free or held by
+        itself, not pinned elsewhere, schedule not paused (retries and manual runs go on), queue not paused, and not
+        one that could not start here less than START_FAILED_AWAY ago."""
+        ...
+
+    def pull(self, node_id: str, rows: Sequence[Candidate], limit: int) -> int:
+        """Make at most `limit` of them running here, attempt + 1, fence above the former one; what others have
+        locked is passed over. How many; `mine` tells which."""
+        ...
+
+    def start(self, node_id: str, rows: Sequence[Candidate]) -> int:
+        """Write started_at before the process begins (schedules with on_node_loss fail or finish). How many matched."""
+        ...
+
+    # ending
+
+    def finish(self, node_id: str, rows: Sequence[FinishRow]) -> None:
+        """Record ends where node and attempt still match. One transaction: `outputs`, `attempts`, `runs`."""
+        ...
+
+    def finish_answer(self, node_id: str, rows: Sequence[Candidate]) -> list[bool]:
+        """For each, in order: recorded (True) or superseded (False). Also right after a lost reply."""
+        ...
+
+    def note_superseded(self, node_id: str, rows: Sequence[FinishRow]) -> None:
+        """Keep late outcomes in `attempts` as `superseded`."""
+        ...
+
+    def settle(self, rows: Sequence[SettleRow]) -> int:
+        """End queued runs that never started."""
+        ...
+
+    # nodes
+
+    def join(self, facts: NodeFacts) -> None:
+        """Insert the node's row, with its first beat. Raises Duplicate while a present node has its name."""
+        ...
+
+    def beat(self, node_id: str, vitals: Vitals) -> bool:
+        """False = no such present node: purged."""
+        ...
+
+    def set_state(self, node_id: str, state: NodeState) -> bool:
+        """Change the state of a present node (cordoned, draining, live); `left` ends it. False if it is not present."""
+        ...
+
+    def node_named(self, name: str) -> tuple[Member, NodeFacts] | None:
+        """The present node of that name."""
+        ...
+
+    def purge(self, node_id: str, beat_seq: int, watched: bool = True) -> bool:
+        """Flip to `purged` if its beat counter is still `beat_seq`, and (unless `watched` is False: a predecessor
+        known to be dead) its beat is older than its lease."""
+        ...
+
+    def orphans(self, thorough: bool) -> list[Orphan]:
+        """At most BATCH runs of nodes that are purged or left; `thorough`: also of nodes that have no row at all."""
+        ...
+
+    def reclaim(self, rows: Sequence[ReclaimRow]) -> int:
+        """Take back or close orphans where node and attempt still match. One transaction: `attempts`, `runs`."""
+        ...
+
+    def undressed(self) -> list[Undressed]: ...
+
+    def dress(self, rows: Sequence[DressRow]) -> int:
+        """Raises Duplicate when a serial is held by another run: then dress one by one."""
+        ...
+
+    def close_killed(self) -> int:
+        """End queued runs with kill_requested as killed."""
+        ...
+
+    def close_deleted(self) -> int:
+        """End queued runs of schedules that are gone as killed."""
+        ...
+
+    def expire(self) -> int:
+        """End queued runs that never started and whose expires_at is over as missed."""
+        ...
+
+    # audit
+
+    def lead(self, node_id: str, lease: Micros) -> bool:
+        """Take the auditor's role if it is free or its lease over: term + 1."""
+        ...
+
+    def audit_look(self, node_id: str) -> AuditLook: ...
+
+    def missing(self, keys: Sequence[RunKey]) -> list[RunKey]:
+        """Those without a row. Any number of keys."""
+        ...
+
+    def open_missing(self, node_id: str, term: int, rows: Sequence[AuditRow], lag: Micros) -> int:
+        """Insert them, where the term is still the node's, the version guard holds and fire_at <= now - lag.
+        At most one row per serial in one call."""
+        ...
+
+    def move_watermark(
+        self, node_id: str, term: int, old: Instant | None, cut: Instant, lease: Micros, lag: Micros
+    ) -> bool:
+        """Move it from `old` to `cut` and renew the role's lease, under the same term, if cut <= now - lag."""
+        ...
+
+    # retention
+
+    def remove_runs(self, status: str, before: Instant, limit: int) -> int:
+        """Delete ended runs older than `before`, in key order; never above the watermark, or younger than a day."""
+        ...
+
+    def remove_outputs(self, before: Instant, succeeded: bool, limit: int) -> int: ...
+
+    def remove_attempts(self, before: Instant, limit: int) -> int: ...
+
+    def remove_nodes(self, before: Instant, limit: int) -> int:
+        """Delete rows of nodes purged or left before that, which no open run names."""
+        ...
+
+    def count_runs(self) -> int:
+        """About how many rows `runs` has (the server's own estimate will do)."""
+        ...
+
+    def remove_oldest_successes(self, limit: int) -> int: ...
