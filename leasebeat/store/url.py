@@ -1,9 +1,9 @@
 """Where the store is: the URL of `[store] url`, taken apart.
 
-    sqlite:///leasebeat.db                      a file, relative to the folder of the settings file
-    sqlite:////var/lib/leasebeat/leasebeat.db   a file, absolute
-    mysql://user:password@host:3306/leasebeat   also mysql+pymysql:// and mariadb://
-    mysql://user@/leasebeat?unix_socket=/run/mysqld/mysqld.sock
+sqlite:///leasebeat.db                      a file, relative to the folder of the settings file
+sqlite:////var/lib/leasebeat/leasebeat.db   a file, absolute
+mysql://user:password@host:3306/leasebeat   also mysql+pymysql:// and mariadb://
+mysql://user@/leasebeat?unix_socket=/run/mysqld/mysqld.sock
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class StoreUrl:
 
         Raises ValueError, with what was expected and never with the password.
         """
-        parts = urlsplit(text)
+        parts = _split(text)
         if parts.scheme == "sqlite":
             return cls("sqlite", path=_sqlite_path(parts, folder or Path.cwd()))
         if parts.scheme in _MYSQL_SCHEMES:
@@ -59,6 +59,15 @@ class StoreUrl:
         place = f"{self.host}:{self.port}" if self.unix_socket is None else ""
         socket = f"?unix_socket={self.unix_socket}" if self.unix_socket else ""
         return f"mysql://{self.user}@{place}/{self.database}{socket}"
+
+
+def _split(text: str) -> SplitResult:
+    try:
+        return urlsplit(text)
+    except ValueError:
+        raise ValueError(
+            "not a URL; expected mysql://USER:PASSWORD@HOST/DATABASE"
+        ) from None  # urllib quotes it
 
 
 def _sqlite_path(parts: SplitResult, folder: Path) -> Path:
@@ -90,9 +99,11 @@ def _mysql(parts: SplitResult) -> StoreUrl:
 def _port(parts: SplitResult) -> int:
     try:
         return parts.port or MYSQL_PORT
-    except ValueError as problem:
-        # urllib quotes what it took for the port, which may be half of a password with a bare `/` or `#`.
-        raise ValueError("the port is not a number up to 65535; write / # ? @ : as %xx in passwords") from problem
+    except ValueError:
+        # `from None`: urllib quotes what it took for the port, and that may be part of a password.
+        raise ValueError(
+            "the port is not a number up to 65535; write / # ? @ : as %xx in passwords"
+        ) from None
 
 
 def _unix_socket(query: str) -> str | None:

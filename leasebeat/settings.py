@@ -1,0 +1,449 @@
+"""Settings: what the host says about its node, its store and its limits.
+
+Read, each over the one before: the defaults below; one TOML file, the first of `--config`,
+`LEASEBEAT_CONFIG`, `./config/leasebeat.toml` and `/etc/leasebeat/leasebeat.toml`; environment
+variables `LEASEBEAT_SECTION__KEY`; flags. Relative paths begin at the folder of the file, or at the
+working directory where there is none. What is unknown or cannot be used is refused, all of it in
+one message. `config/leasebeat.toml` has every key with its default, unit and reason.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import socket
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Literal, cast, get_args
+from urllib.parse import unquote, urlsplit
+
+from leasebeat import values
+from leasebeat.errors import SettingsError
+from leasebeat.store.url import StoreUrl
+
+__all__ = [
+    "FILES",
+    "SECTIONS",
+    "TASK_VARIABLES",
+    "Alerts",
+    "Audit",
+    "Auth",
+    "Console",
+    "Log",
+    "NodeSettings",
+    "Redis",
+    "Retention",
+    "Settings",
+    "Store",
+    "StoreUrl",
+    "ZooKeeper",
+    "known_keys",
+    "load",
+]
+
+DEFAULT_STORE = "sqlite:///leasebeat.db"
+
+FILES = (Path("config/leasebeat.toml"), Path("/etc/leasebeat/leasebeat.toml"))
+"""Where a settings file is looked for when none is named."""
+
+_TOLD = (
+    "SCHEDULE SCHEDULE_ID RUN_KEY FIRE_AT ATTEMPT FENCE SHARD SHARDS SHARD_ARG NODE NODE_ID RESULT UPSTREAM"
+)
+TASK_VARIABLES = frozenset(f"LEASEBEAT_{name}" for name in _TOLD.split())
+"""What tasks are told in their environment; a command that a task starts must not trip over them."""
+
+
+Coordinator = Literal["store", "zookeeper"]
+Isolation = Literal["process", "thread"]
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """`[store]`: where schedules and runs are."""
+
+    url: StoreUrl = field(default_factory=lambda: StoreUrl.parse(DEFAULT_STORE))
+    ssl_ca: str = ""  #: PEM file; with it TLS is required
+    ssl_verify: bool = True  #: with ssl_ca: the server's certificate must be of that CA and name the host
+
+
+@dataclass(frozen=True, slots=True)
+class Redis:
+    """`[redis]`: the gate and the wake-up channel; an empty `url` means that there is none."""
+
+    url: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ZooKeeper:
+    """`[zookeeper]`: used with `[node] coordinator = "zookeeper"`."""
+
+    hosts: str = ""
+    root: str = "/leasebeat"
+    session_s: float = 10.0
+    auth: str = field(default="", repr=False)  #: user:password of the digest scheme
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """`[node]`: this worker."""
+
+    name: str = ""  #: "": the host's name
+    coordinator: Coordinator = "store"
+    roles: tuple[str, ...] = ("dispatch", "execute")
+    queues: Mapping[str, int | None] = field(default_factory=lambda: {"default": None})
+    slots: int = 20
+    beat_s: float = 10.0
+    drain_s: float = 60.0
+    kill_grace_s: float = 10.0
+    state_dir: str = ""  #: "": /var/lib/leasebeat for root, else ~/.local/state/leasebeat
+    python_isolation: Isolation = "process"
+    python_processes: int = 0  #: 0: as many as slots
+    python_path: tuple[str, ...] = ()
+    python_init: str = ""
+    python_recycle_runs: int = 1000
+    allow_kinds: tuple[str, ...] = ("shell", "python", "http", "publish")
+    allow_commands: tuple[str, ...] = ("*",)
+    allow_modules: tuple[str, ...] = ("*",)
+    allow_urls: tuple[str, ...] = ("*",)
+    allow_users: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """`[audit]`: the check that every due fire has its row."""
+
+    lag_s: float = 2.0
+    role_lease_s: float = 4.0
+    catch_up_per_s: int = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """`[retention]`: how long rows are kept. Ages in days, sizes in bytes."""
+
+    succeeded_days: float = 14.0  #: succeeded and skipped
+    failed_days: float = 90.0  #: failed, timed_out, killed, lost, missed
+    output_succeeded_days: float = 3.0
+    output_failed_days: float = 30.0
+    output_succeeded_bytes: int = 4096
+    output_failed_bytes: int = 65536
+    max_runs: int = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """`[console]`: nothing to set yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """`[auth]`: nothing to set yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """`[log]`: the log on standard error."""
+
+    level: Level = "INFO"
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """`[alerts]`: who is told when something went wrong for good."""
+
+    command: str = ""  #: "": a line at ERROR in the log
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything, checked. `source` says where it comes from, for messages."""
+
+    store: Store = field(default_factory=Store)
+    redis: Redis = field(default_factory=Redis)
+    zookeeper: ZooKeeper = field(default_factory=ZooKeeper)
+    node: NodeSettings = field(default_factory=NodeSettings)
+    audit: Audit = field(default_factory=Audit)
+    retention: Retention = field(default_factory=Retention)
+    console: Console = field(default_factory=Console)
+    auth: Auth = field(default_factory=Auth)
+    log: Log = field(default_factory=Log)
+    alerts: Alerts = field(default_factory=Alerts)
+    source: str = "no settings file"
+
+    def secrets(self) -> tuple[str, ...]:
+        """The values that no log line, message or task may show."""
+        redis = unquote(urlsplit(self.redis.url).password or "")
+        found = (self.store.url.password, redis, self.zookeeper.auth)
+        return tuple(value for value in found if value)
+
+
+SECTIONS: dict[str, type] = {
+    "store": Store,
+    "redis": Redis,
+    "zookeeper": ZooKeeper,
+    "node": NodeSettings,
+    "audit": Audit,
+    "retention": Retention,
+    "console": Console,
+    "auth": Auth,
+    "log": Log,
+    "alerts": Alerts,
+}
+"""The sections, in the order of `config/leasebeat.toml`."""
+
+SECRETS = frozenset({("store", "url"), ("redis", "url"), ("zookeeper", "auth")})
+"""What may also be given as KEY_file, a path to a file that holds the value."""
+
+
+ROLES = ("dispatch", "execute")
+KINDS = ("shell", "python", "http", "publish")
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+NODE_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+_READERS: dict[str, Callable[[object], object]] = {
+    "str": values.text,
+    "int": values.whole,
+    "float": values.number,
+    "bool": values.flag,
+    "tuple[str, ...]": values.names,
+    "Mapping[str, int | None]": values.queues,
+    "Coordinator": values.choice(get_args(Coordinator)),
+    "Isolation": values.choice(get_args(Isolation)),
+    "Level": values.choice(get_args(Level)),
+}
+"""By the annotation of the field. `StoreUrl` is read apart: it needs the folder."""
+
+_BOUNDS: dict[tuple[str, str], tuple[float, float]] = {
+    ("zookeeper", "session_s"): (2, 300),
+    ("node", "slots"): (1, 10_000),
+    ("node", "beat_s"): (1, 300),  # three beats less TRUST_MARGIN_S must leave time for a beat and its retry
+    ("node", "drain_s"): (0, math.inf),
+    ("node", "kill_grace_s"): (0, math.inf),
+    ("node", "python_processes"): (0, 10_000),
+    ("node", "python_recycle_runs"): (0, math.inf),
+    ("audit", "lag_s"): (1, 60),  # younger fires may still be on their way through a late ranked node
+    ("audit", "role_lease_s"): (2, 60),
+    ("audit", "catch_up_per_s"): (1, math.inf),
+    ("retention", "succeeded_days"): (1, math.inf),  # a late node may still ask for a row of today
+    ("retention", "failed_days"): (1, math.inf),
+    ("retention", "output_succeeded_days"): (0, math.inf),
+    ("retention", "output_failed_days"): (0, math.inf),
+    ("retention", "output_succeeded_bytes"): (0, 65536),  # an executor keeps no more
+    ("retention", "output_failed_bytes"): (0, 65536),
+    ("retention", "max_runs"): (1000, math.inf),
+}
+
+Raw = dict[tuple[str, str], tuple[str, object]]
+"""What was written for (section, key), with the words that name the place: `[node] slots`."""
+
+
+def known_keys() -> dict[str, tuple[str, ...]]:
+    """The keys of each section, the `_file` forms of secrets among them."""
+    return {section: tuple(_known(section, kind)) for section, kind in SECTIONS.items()}
+
+
+def _known(section: str, kind: type) -> list[str]:
+    names = [item.name for item in fields(kind)]
+    return names + [f"{name}_file" for name in names if (section, name) in SECRETS]
+
+
+def load(
+    config: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings of this process.
+
+    `config` is what `--config` named; `environ` is the process's unless given; `overrides` are the
+    flags, `{"node.slots": "4"}`. Raises SettingsError with every problem found.
+    """
+    environ = os.environ if environ is None else environ
+    problems: list[str] = []
+    path = _find(config, environ)
+    folder = path.parent.absolute() if path else Path.cwd()
+    raw: Raw = {("store", "url"): ("the default", DEFAULT_STORE)}
+    for layer in (_from_file(path, problems), _from_environ(environ, problems), _from_flags(overrides or {})):
+        raw.update(_unwrapped(layer, folder, problems))
+    settings = _build(raw, folder, problems)
+    problems += _contradictions(settings)
+    source = str(path) if path else "no settings file"
+    if problems:
+        raise SettingsError(_told(problems, source))
+    return _completed(settings, source, folder, environ)
+
+
+def _told(problems: list[str], source: str) -> str:
+    what = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    return "\n  - ".join([f"{what} in the settings ({source}):", *problems])
+
+
+def _find(config: Path | None, environ: Mapping[str, str]) -> Path | None:
+    named = config or (Path(environ["LEASEBEAT_CONFIG"]) if environ.get("LEASEBEAT_CONFIG") else None)
+    if named is None:
+        return next((path for path in FILES if path.is_file()), None)
+    if not named.is_file():
+        asked = "--config" if config else "LEASEBEAT_CONFIG"
+        raise SettingsError(
+            f"{asked} names {str(named)!r}, which is no file; name a settings file, or leave it out"
+        )
+    return named
+
+
+def _from_file(path: Path | None, problems: list[str]) -> Raw:
+    if path is None:
+        return {}
+    try:
+        document: dict[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise SettingsError(f"the settings file {path} cannot be read: {problem}") from problem
+    found: Raw = {}
+    for section, table in document.items():
+        if section not in SECTIONS or not isinstance(table, dict):
+            problems.append(f"[{section}] is no section{_nearest(section, list(SECTIONS))}")
+            continue
+        for key, value in cast("dict[str, object]", table).items():
+            _take(found, section, key, (f"[{section}] {key}", value), problems)
+    return found
+
+
+def _take(found: Raw, section: str, key: str, written: tuple[str, object], problems: list[str]) -> None:
+    known = known_keys()[section]
+    if key in known:
+        found[section, key] = written
+    elif not known:
+        problems.append(f"{written[0]}: there is nothing to set in [{section}] yet")
+    else:
+        problems.append(f"{written[0]}: unknown key{_nearest(key, list(known))}")
+
+
+def _from_environ(environ: Mapping[str, str], problems: list[str]) -> Raw:
+    keys = {
+        f"LEASEBEAT_{section.upper()}__{key.upper()}": (section, key)
+        for section, known in known_keys().items()
+        for key in known
+    }
+    found: Raw = {}
+    for name in sorted(environ):
+        if name in keys:
+            found[keys[name]] = (name, environ[name])
+        elif name.startswith("LEASEBEAT_") and not _lawful(name):
+            problems.append(f"{name}: unknown variable{_nearest(name, [*keys, 'LEASEBEAT_CONFIG'])}")
+    return found
+
+
+def _lawful(name: str) -> bool:
+    return name == "LEASEBEAT_CONFIG" or name in TASK_VARIABLES or name.startswith("LEASEBEAT_TEST_")
+
+
+def _from_flags(overrides: Mapping[str, str]) -> Raw:
+    pairs = {name: name.partition(".") for name in overrides}
+    return {(part[0], part[2]): (f"flag {name}", overrides[name]) for name, part in pairs.items()}
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    import difflib  # only needed to refuse something
+
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return (
+        f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}" if len(known) < 20 else ""
+    )
+
+
+def _unwrapped(layer: Raw, folder: Path, problems: list[str]) -> Raw:
+    """The layer with each KEY_file replaced by KEY and what the file holds."""
+    for section, key in sorted(SECRETS):
+        wrapped = layer.pop((section, f"{key}_file"), None)
+        if wrapped is None:
+            continue
+        where, name = wrapped
+        if (section, key) in layer:
+            problems.append(f"{where}: {layer[section, key][0]} is set too; keep one of them")
+        try:
+            content = (folder / values.text(name)).read_text(encoding="utf-8").strip()
+            layer[section, key] = (f"{where} ({name})", content)
+        except (OSError, ValueError) as problem:
+            problems.append(f"{where}: {name!r} cannot be read: {problem}")
+    return layer
+
+
+def _build(raw: Raw, folder: Path, problems: list[str]) -> Settings:
+    built: dict[str, object] = {}
+    for section, kind in SECTIONS.items():
+        found: dict[str, object] = {}
+        for item in fields(kind):
+            if (section, item.name) not in raw:
+                continue
+            where, value = raw[section, item.name]
+            try:
+                found[item.name] = _read(section, item.name, str(item.type), value, folder)
+            except ValueError as problem:
+                shown = "" if (section, item.name) in SECRETS else f" = {value!r}"
+                problems.append(f"{where}{shown}: {problem}")
+        built[section] = kind(**found)
+    return Settings(**built)  # pyright: ignore[reportArgumentType]
+
+
+def _read(section: str, key: str, annotation: str, value: object, folder: Path) -> object:
+    if annotation == "StoreUrl":
+        return StoreUrl.parse(values.text(value), folder)
+    meant = _READERS[annotation](value)
+    least, most = _BOUNDS.get((section, key), (-math.inf, math.inf))
+    if (section, key) in _BOUNDS and not least <= cast("float", meant) <= most:
+        raise ValueError(
+            f"expected {least:g} to {most:g}" if most < math.inf else f"expected at least {least:g}"
+        )
+    return meant
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    node = settings.node
+    found = [
+        f"[node] queues: {name}:{limit} is more than [node] slots = {node.slots}"
+        for name, limit in node.queues.items()
+        if limit is not None and limit > node.slots
+    ]
+    for key, given, known in (("roles", node.roles, ROLES), ("allow_kinds", node.allow_kinds, KINDS)):
+        if set(given) - set(known) or not given:
+            found.append(f"[node] {key} = {list(given)}: expected some of {', '.join(known)}")
+    if not node.queues and "execute" in node.roles:
+        found.append('[node] queues = []: a node that executes needs a queue, like ["default"]')
+    if node.name and not NODE_NAME.fullmatch(node.name):
+        found.append(f"[node] name = {node.name!r}: expected at most 128 letters, digits and . _ -")
+    if node.coordinator == "zookeeper" and not settings.zookeeper.hosts:
+        found.append(
+            '[zookeeper] hosts is empty; [node] coordinator = "zookeeper" needs it, like "zk1:2181,zk2:2181"'
+        )
+    if settings.redis.url and urlsplit(settings.redis.url).scheme not in REDIS_SCHEMES:
+        found.append(f"[redis] url: expected a URL that begins with one of {', '.join(REDIS_SCHEMES)}")
+    return found
+
+
+def _completed(settings: Settings, source: str, folder: Path, environ: Mapping[str, str]) -> Settings:
+    """The settings with what only this host knows: its name, its folders, absolute paths."""
+    node, store = settings.node, settings.store
+    return replace(
+        settings,
+        source=source,
+        store=replace(store, ssl_ca=str(folder / store.ssl_ca) if store.ssl_ca else ""),
+        node=replace(
+            node,
+            name=node.name or socket.gethostname(),
+            state_dir=str(folder / (node.state_dir or _state_dir(environ))),
+            python_processes=node.python_processes or node.slots,
+            python_path=tuple(str(folder / entry) for entry in node.python_path),
+        ),
+    )
+
+
+def _state_dir(environ: Mapping[str, str]) -> str:
+    """The StateDirectory= of systemd, else /var/lib for root, else the user's own state folder."""
+    if environ.get("STATE_DIRECTORY"):
+        return environ["STATE_DIRECTORY"].split(":")[0]
+    if os.geteuid() == 0:
+        return "/var/lib/leasebeat"
+    return str(Path(environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "leasebeat")
