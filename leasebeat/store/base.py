@@ -135,6 +135,7 @@ class OwnRun:
     args: str | None  #: JSON overrides of this run
     failures: int
     take_overs: int
+    reason_code: str | None  #: why the attempt before it ended, `start_failed` for one
     kill_requested: bool
     settled: bool  #: claimed longer ago than any statement can still be under way
 
@@ -406,8 +407,8 @@ class Store(Protocol):
 
     # ending
 
-    def finish(self, node_id: str, rows: Sequence[FinishRow]) -> None:
-        """Record ends where node and attempt still match. One transaction: `outputs`, `attempts`, `runs`."""
+    def finish(self, node_id: str, rows: Sequence[FinishRow]) -> int:
+        """Record ends where node and attempt still match; how many did. One transaction: `outputs`, `attempts`, `runs`."""
         ...
 
     def finish_answer(self, node_id: str, rows: Sequence[Candidate]) -> list[bool]:
