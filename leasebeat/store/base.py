@@ -75,7 +75,8 @@ class Version:
 
     It is in force for the instants f with valid_from < f <= the next version's valid_from.
     `good_id` is the version that runs while this one is the row: None = itself, 0 = none at all.
-    `definition` is that of the version that runs.
+    `definition` is that of the version that runs; `ends_at` is the row's own, which holds even when the
+    rest of the row is unusable, as `enabled` does.
     """
 
     id: int
@@ -88,6 +89,7 @@ class Version:
     problem: str | None
     good_id: int | None
     definition: str | None
+    ends_at: Instant | None
 
     @property
     def runs_as(self) -> int:

@@ -1,0 +1,199 @@
+"""What a node knows of the schedules: the newest recorded version of each row, and what runs for it.
+
+    schedules row  --read-->  verdict  --see_versions-->  schedule_history row  --read back-->  Entry
+
+The first node that reads a new row version records it with its verdict; the record binds all nodes,
+and claims name it. So a version that nobody has recorded is never run, and a broken row keeps its
+last good version everywhere, also after all nodes were restarted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from leasebeat.errors import DefinitionError
+from leasebeat.logs import event
+from leasebeat.model.instant import Instant
+from leasebeat.model.schedule import PEOPLES_COLUMNS, RowDict, Schedule, schedule_from_row
+from leasebeat.node.judge import judge
+from leasebeat.runtime import Runtime
+from leasebeat.store.base import BATCH, RowVersion, ScheduleLook, SeenRow, Store, Version
+from leasebeat.triggers import Trigger, in_window, trigger_for
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A schedule as a node holds it. `schedule` is None where there is no version that could run."""
+
+    version: Version
+    schedule: Schedule | None
+    trigger: Trigger | None
+    as_of: Instant  #: the store's time of the look that showed it
+
+    @property
+    def fires(self) -> bool:
+        """Whether it makes fires at all: enabled, there, and usable."""
+        return self.version.enabled and not self.version.deleted and self.trigger is not None
+
+    def has(self, instant: Instant) -> bool:
+        """Whether the instant is one of its fires."""
+        if not self.fires or self.schedule is None or self.trigger is None:
+            return False
+        return in_window(self.schedule, instant) and self.trigger.next(instant - 1) == instant
+
+
+_DEFINITIONS = 4096
+"""How many definitions of versions are remembered for launches."""
+
+Changes = Sequence[Entry]
+"""Entries that are new or other than before; a deleted schedule's says so in its version."""
+
+
+class Catalog:
+    """All schedules of the store. `refresh` may be called from any thread; two at once do no harm."""
+
+    def __init__(self, runtime: Runtime, store: Store) -> None:
+        self._store = store
+        self._lock = runtime.lock()
+        self._entries: dict[int, Entry] = {}
+        self._heard: list[Callable[[Changes], None]] = []
+        self._definitions: dict[int, Schedule | None] = {}
+        self._looked_at: Instant = 0
+        self.digest = ""
+
+    def listen(self, heard: Callable[[Changes], None]) -> None:
+        """Call `heard` with what every refresh changed, from the refreshing thread; it must not block."""
+        self._heard.append(heard)
+
+    def get(self, schedule_id: int) -> Entry | None:
+        """The schedule's entry; also one that was deleted since this node started."""
+        return self._entries.get(schedule_id)
+
+    def entries(self) -> list[Entry]:
+        """All entries, as they stand."""
+        with self._lock:
+            return list(self._entries.values())
+
+    def schedule_of(self, version: int) -> Schedule | None:
+        """The definition that a schedule_history row holds; None if it has none that can be read."""
+        if version not in self._definitions:
+            if len(self._definitions) >= _DEFINITIONS:
+                self._definitions = {}
+            self._definitions[version] = _readable(self._store.definition(version))
+        return self._definitions[version]
+
+    def refresh(self) -> None:
+        """Read what changed, record what nobody has recorded, and take in what was recorded."""
+        last_read = self._looked_at
+        look = self._store.look_at_schedules()
+        changed = [row for row in look.rows if self._is_new(row)]
+        present = {row.schedule_id for row in look.rows}
+        gone = [e.version.schedule_id for e in self.entries() if _vanished(e, present, look.now)]
+        self._record(changed, gone, last_read)
+        ids = sorted({row.schedule_id for row in changed} | set(gone))
+        self._take_in(look, ids)
+
+    def _is_new(self, row: RowVersion) -> bool:
+        entry = self._entries.get(row.schedule_id)
+        return entry is None or (entry.version.version, entry.version.updated_at) != (row.version, row.updated_at)
+
+    def _record(self, changed: Sequence[RowVersion], gone: Sequence[int], last_read: Instant) -> None:
+        """Other nodes may be recording the same versions now: the first one's record stands."""
+        for start in range(0, len(changed), BATCH):
+            ids = [row.schedule_id for row in changed[start : start + BATCH]]
+            rows = self._store.schedule_rows(ids)
+            known = {v.schedule_id: v for v in self._store.versions(ids)}
+            unseen = [row for row in rows if not _recorded(row, known)]
+            if unseen:
+                self._store.see_versions([_seen(row, last_read) for row in unseen])
+                self._store.report_problems(ids)
+        if gone:
+            self._store.see_deleted(gone, last_read)
+            self._store.report_problems(gone)
+
+    def _take_in(self, look: ScheduleLook, ids: Sequence[int]) -> None:
+        entries = [entry_of(version, look.now) for version in self._store.versions(ids)] if ids else []
+        with self._lock:
+            if look.now < self._looked_at:  # another thread has looked after this one
+                return
+            changes = [e for e in entries if self._differs(e)]
+            self._entries.update({e.version.schedule_id: e for e in changes})
+            self._looked_at = look.now
+            self.digest = look.digest
+        for entry in changes:
+            _tell(entry)
+        if changes:
+            for heard in self._heard:
+                heard(changes)
+
+    def _differs(self, entry: Entry) -> bool:
+        old = self._entries.get(entry.version.schedule_id)
+        return old is None or old.version != entry.version
+
+
+def entry_of(version: Version, as_of: Instant) -> Entry:
+    """The entry that a recorded version makes."""
+    schedule = _schedule(version.definition) if version.runs_as and version.definition else None
+    if schedule and version.problem and version.ends_at is not None:
+        schedule = replace(schedule, ends_at=version.ends_at)
+    return Entry(version, schedule, trigger_for(schedule) if schedule else None, as_of)
+
+
+def _vanished(entry: Entry, present: set[int], now: Instant) -> bool:
+    # An entry taken in by another thread after this look was begun is not missing from it.
+    return not entry.version.deleted and entry.version.schedule_id not in present and entry.as_of <= now
+
+
+def _recorded(row: RowDict, known: Mapping[int, Version]) -> bool:
+    version = known.get(int(str(row["id"])))
+    return version is not None and (version.version, version.updated_at) == (row["version"], row["updated_at"])
+
+
+def _seen(row: RowDict, last_read: Instant) -> SeenRow:
+    definition = {"id": row["id"], **{name: row.get(name) for name in PEOPLES_COLUMNS}}
+    return SeenRow(
+        schedule_id=int(str(row["id"])),
+        version=str(row["version"]),
+        updated_at=int(str(row["updated_at"])),
+        definition=json.dumps(definition, default=str, ensure_ascii=False),
+        problem=_problem(row),
+        last_read=last_read,
+    )
+
+
+def _problem(row: RowDict) -> str | None:
+    try:
+        judge(row)
+    except DefinitionError as problem:
+        return str(problem)
+    return None
+
+
+def _schedule(definition: str) -> Schedule | None:
+    """A recorded definition was judged good by the node that recorded it, perhaps of another build."""
+    try:
+        return judge(json.loads(definition))
+    except DefinitionError as problem:
+        event("ERROR", "definition_unreadable", "a recorded version cannot be run by this node", error=problem)
+        return None
+
+
+def _readable(definition: str | None) -> Schedule | None:
+    try:
+        return schedule_from_row(json.loads(definition)) if definition else None
+    except DefinitionError:
+        return None
+
+
+def _tell(entry: Entry) -> None:
+    version = entry.version
+    name = entry.schedule.name if entry.schedule else version.schedule_id
+    if version.problem:
+        stands_in = "its last good version keeps running" if version.good_id else "it does not run"
+        event("ERROR", "schedule_problem", f"schedule cannot be used: {version.problem}; {stands_in}", schedule=name)
+    elif version.deleted:
+        event("INFO", "schedule_deleted", "schedule is gone", schedule_id=version.schedule_id)
+    else:
+        event("DEBUG", "schedule_read", "schedule read", schedule=name, version=version.id, enabled=version.enabled)

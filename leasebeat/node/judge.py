@@ -1,0 +1,71 @@
+"""What a row of `schedules` is worth: a schedule, or the reasons why it cannot be one.
+
+The verdict is the same on every node of this build (what a host's own settings forbid is the
+executors' to say), and it is what `schedule_problems` shows. Commands ask here, too, before they
+write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from leasebeat.errors import DefinitionError
+from leasebeat.model.schedule import RowDict, Schedule, schedule_from_row
+from leasebeat.triggers import trigger_for
+
+ARGS_KEYS: dict[str, frozenset[str]] = {
+    "shell": frozenset({"env", "cwd", "stdin", "success_codes", "leftovers"}),
+    "python": frozenset({"env", "cwd", "stdin", "success_codes", "leftovers", "kwargs"}),
+    "http": frozenset({"method", "headers", "body", "success_codes"}),
+}
+"""The keys of `args` that each kind knows."""
+
+BUILT: dict[str, frozenset[object]] = {
+    "kind": frozenset({"shell", "python", "http"}),
+    "calendar": frozenset({None}),
+    "dst": frozenset({"cron"}),
+    "jitter_s": frozenset({0.0}),
+    "route": frozenset({"sticky", "spread", "any"}),
+    "shards": frozenset({1}),
+    "shard_args": frozenset({None}),
+    "overlap": frozenset({"skip", "allow"}),
+    "lane": frozenset({None}),
+    "misfire": frozenset({"once", "skip"}),
+    "after": frozenset({()}),
+    "alert": frozenset({None}),
+}
+"""What this build can do with each column; a row that asks for more is refused, never run differently."""
+
+
+def judge(row: RowDict) -> Schedule:
+    """The schedule that a row describes. Raises DefinitionError, all problems in one message."""
+    schedule = schedule_from_row(row)
+    problems = [*_not_built(schedule), *_unknown_args(schedule), *_unusable(schedule)]
+    if problems:
+        raise DefinitionError("; ".join(problems))
+    return schedule
+
+
+def _not_built(schedule: Schedule) -> Iterator[str]:
+    for column, values in BUILT.items():
+        value = getattr(schedule, column)
+        if value not in values:
+            known = ", ".join(sorted("NULL" if v in (None, ()) else str(v) for v in values))
+            yield f"{column} = {value!r} is not built yet; this version knows {known}"
+
+
+def _unknown_args(schedule: Schedule) -> Iterator[str]:
+    known = ARGS_KEYS.get(schedule.kind, frozenset())
+    for key in sorted(schedule.args.keys() - known):
+        yield f"args has the unknown key {key!r}; {schedule.kind} knows {', '.join(sorted(known))}"
+
+
+def _unusable(schedule: Schedule) -> Iterator[str]:
+    if not schedule.command.strip():
+        yield "command is empty; write what to run"
+    if schedule.starts_at is not None and schedule.ends_at is not None and schedule.ends_at <= schedule.starts_at:
+        yield "ends_at is not after starts_at; the schedule would never fire"
+    try:
+        trigger_for(schedule)
+    except DefinitionError as problem:
+        yield str(problem)

@@ -1,0 +1,48 @@
+"""The trust window: how long a node may go on believing that it is alive.
+
+A node's lease ends three beats after the start of the last beat that the store accepted. It stops
+trusting it `TRUST_MARGIN_S` earlier, by CLOCK_BOOTTIME, so that its tasks are dead before anybody
+else may start them: a purger has itself watched the beat stand still for a whole lease, which began
+after that beat was committed (docs/protocol.md).
+"""
+
+from __future__ import annotations
+
+from leasebeat.executors.base import Leash
+from leasebeat.model.node import LEASE_BEATS, TRUST_MARGIN_S
+from leasebeat.runtime import Runtime
+
+
+class Lease:
+    """This node's own lease. Renewed by the heartbeat, asked by everybody."""
+
+    def __init__(self, runtime: Runtime, leash: Leash, beat_s: float) -> None:
+        self._runtime = runtime
+        self._leash = leash
+        self._trust_s = LEASE_BEATS * beat_s - TRUST_MARGIN_S
+        self._until = float("-inf")
+        self.lapses = 0  #: how often it ran out; tasks started before a lapse are not trusted after it
+
+    def begin(self, started: float) -> None:
+        """A new lease, from a join that was begun at `started` (CLOCK_BOOTTIME)."""
+        self._until = started + self._trust_s
+        self._leash.renew(self._until)
+
+    def renew(self, started: float) -> bool:
+        """A beat begun at `started` was accepted. False if the lease had run out meanwhile.
+
+        Then nothing is renewed yet: what was started under the old one must be stopped first, and
+        `begin` called after it, or the leash would let it live.
+        """
+        if not self.holds():
+            return False
+        self.begin(started)
+        return True
+
+    def holds(self) -> bool:
+        """Whether this node may start tasks and let them run."""
+        return self._runtime.boottime() < self._until
+
+    def remaining(self) -> float:
+        """Seconds until it no longer holds; negative after that."""
+        return self._until - self._runtime.boottime()
