@@ -1,0 +1,64 @@
+"""All commands but `worker`, put together. Imported only when one of them is run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from leasebeat import __version__
+from leasebeat.cli.exits import DONE, FAILED, INTERRUPTED, Usage, complain
+from leasebeat.cli.preview import preview
+from leasebeat.errors import LeasebeatError
+
+__all__ = ["COMMANDS", "application", "run"]
+
+
+def worker(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Run the schedules of the store on this host."""
+    from leasebeat.cli import worker as program
+
+    return program.main(words)
+
+
+COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
+    "preview": (preview, "leasebeat preview --cron '0 3 * * *' --timezone Europe/Berlin -n 3"),
+}
+"""What each command is, and an example that runs as it stands."""
+
+
+def application() -> App:
+    """The command line, ready to parse."""
+    app = App(
+        name="leasebeat",
+        help="Cron for a fleet: schedules are rows, every due instant is opened by one node.",
+        version=__version__,
+        help_format="plaintext",
+        help_formatter="plain",
+        result_action="return_value",
+        exit_on_error=False,
+        print_error=False,
+    )
+    for name, (function, example) in COMMANDS.items():
+        app.command(function, name=name, help_epilogue=f"Example: {example}")
+    app.command(worker, name="worker", help_flags=[])
+    return app
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command and give its exit code; what went wrong is on standard error."""
+    try:
+        return application()(words) or DONE
+    except CycloptsError as problem:
+        return complain(Usage(f"{problem} (leasebeat --help tells more)"))
+    except LeasebeatError as problem:
+        return complain(problem)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `| head` does. Python would complain again at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED

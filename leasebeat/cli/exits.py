@@ -1,0 +1,67 @@
+"""Exit codes, and how an error becomes one."""
+
+from __future__ import annotations
+
+import sys
+
+from leasebeat.cli.text import visible_lines
+from leasebeat.errors import (
+    DefinitionError,
+    LeasebeatError,
+    NotFound,
+    Refused,
+    SettingsError,
+    StoreUnfit,
+    Unavailable,
+    Unknown,
+)
+
+__all__ = [
+    "DONE",
+    "FAILED",
+    "INTERRUPTED",
+    "NOT_FOUND",
+    "REFUSED",
+    "SETTINGS",
+    "UNREACHABLE",
+    "USAGE",
+    "Usage",
+    "complain",
+    "exit_code",
+]
+
+DONE = 0
+FAILED = 1  #: the thing itself failed: a run did not succeed, a check of `doctor` is not met
+USAGE = 2
+NOT_FOUND = 3
+REFUSED = 4
+UNREACHABLE = 69  #: EX_UNAVAILABLE of sysexits.h
+SETTINGS = 78  #: EX_CONFIG of sysexits.h
+INTERRUPTED = 130  #: 128 + SIGINT, as shells count
+
+
+class Usage(LeasebeatError):
+    """The command line cannot be understood."""
+
+
+_CODES: tuple[tuple[type[LeasebeatError], int], ...] = (
+    (Usage, USAGE),
+    (NotFound, NOT_FOUND),
+    (Refused, REFUSED),
+    (DefinitionError, REFUSED),
+    (Unavailable, UNREACHABLE),
+    (Unknown, UNREACHABLE),
+    (StoreUnfit, SETTINGS),
+    (SettingsError, SETTINGS),
+)
+
+
+def exit_code(problem: LeasebeatError) -> int:
+    """The exit code that says what kind of problem it was."""
+    return next((code for kind, code in _CODES if isinstance(problem, kind)), FAILED)
+
+
+def complain(problem: LeasebeatError) -> int:
+    """Say it on standard error, control characters made visible, and give the exit code."""
+    print(f"leasebeat: {visible_lines(str(problem))}", file=sys.stderr)
+    return exit_code(problem)

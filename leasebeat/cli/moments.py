@@ -1,0 +1,54 @@
+"""Instants and lengths of time as people type them."""
+
+from __future__ import annotations
+
+import re
+
+from leasebeat.cli.exits import Usage
+from leasebeat.model.instant import DAY, SECOND, Instant, Micros, from_text
+from leasebeat.model.run import parse_key
+
+__all__ = ["instant", "key_parts", "length", "moment_ago"]
+
+_UNITS: dict[str, Micros] = {
+    "ms": SECOND // 1000,
+    "s": SECOND,
+    "m": 60 * SECOND,
+    "h": 3600 * SECOND,
+    "d": DAY,
+    "w": 7 * DAY,
+}
+_PART = re.compile(r"([0-9]{1,9})(ms|[smhdw])")
+_LENGTH = re.compile(rf"({_PART.pattern})+")
+
+
+def length(option: str, text: str) -> Micros:
+    """The length of time that `option` was given, like 90s or 1h30m. Raises Usage."""
+    if not _LENGTH.fullmatch(text):
+        raise Usage(f"{option} {text!r}: expected a length of time in w d h m s ms, like 90s or 1h30m")
+    return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+
+
+def instant(option: str, text: str) -> Instant:
+    """The instant that `option` was given, ISO 8601 with its offset. Raises Usage."""
+    try:
+        return from_text(text)
+    except (ValueError, OverflowError) as problem:
+        raise Usage(
+            f"{option} {text!r}: expected an instant with its offset, like 2026-11-20T03:00:00Z ({problem})"
+        ) from problem
+
+
+def moment_ago(option: str, text: str, now: Instant) -> Instant:
+    """The instant that `option` was given: a length of time before `now`, or an instant. Raises Usage."""
+    return now - length(option, text) if _LENGTH.fullmatch(text) else instant(option, text)
+
+
+def key_parts(text: str) -> tuple[str, Instant, int]:
+    """The schedule's name, the instant and the shard of a run key. Raises Usage."""
+    try:
+        return parse_key(text)
+    except (ValueError, OverflowError) as problem:
+        raise Usage(
+            f"run key {text!r}: expected NAME@INSTANT, like backup@2026-11-20T03:00:00Z ({problem})"
+        ) from problem

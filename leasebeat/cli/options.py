@@ -1,0 +1,57 @@
+"""Options that several commands share, and the open store behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from leasebeat.errors import NoStore
+from leasebeat.settings import Settings, load
+
+if TYPE_CHECKING:
+    from leasebeat.store.desk import Desk
+
+__all__ = ["COMMON", "Common", "desk_of", "flag", "settings_of"]
+
+
+def flag(text: str, name: str | None = None) -> Parameter:
+    """An option that is there or not."""
+    return Parameter(name=name, help=text, negative="", show_default=False)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What every command understands."""
+
+    config: Annotated[Path | None, Parameter(help="Settings file.", metavar="PATH")] = None
+    json: Annotated[bool, flag("JSON on standard output, for programs.")] = False
+
+
+COMMON = Common()
+
+
+def settings_of(common: Common) -> Settings:
+    """The settings this command works with. Raises SettingsError."""
+    return load(common.config)
+
+
+@contextmanager
+def desk_of(common: Common) -> Iterator[Desk]:
+    """The store of the settings, open for people's commands. Raises NoStore, SettingsError, StoreError."""
+    from leasebeat.app import open_desk
+
+    settings = settings_of(common)
+    try:
+        desk = open_desk(settings)
+    except NoStore as problem:
+        raise NoStore(f"{problem} (store {settings.store.url}, settings: {settings.source})") from problem
+    try:
+        yield desk
+    finally:
+        desk.close()

@@ -1,0 +1,83 @@
+"""`leasebeat worker` and `python worker.py`: run schedules on this host until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from leasebeat import __version__
+from leasebeat.cli.exits import complain
+from leasebeat.errors import LeasebeatError
+
+__all__ = ["main", "overrides", "parser"]
+
+_FLAGS = {
+    "name": "node.name",
+    "slots": "node.slots",
+    "queues": "node.queues",
+    "roles": "node.roles",
+    "log_level": "log.level",
+}
+"""Which setting stands behind each flag."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the worker understands."""
+    found = argparse.ArgumentParser(
+        prog="leasebeat worker",
+        description="Run the schedules of the store on this host until told to stop (SIGTERM drains).",
+        epilog="Example: leasebeat worker --slots 8 --queues default,heavy:2",
+        allow_abbrev=False,
+    )
+    found.add_argument("--config", type=Path, metavar="PATH", help="settings file")
+    found.add_argument("--name", help="name of this node, unique in the fleet [the host's name]")
+    found.add_argument("--slots", metavar="N", help="how many runs at once [20]")
+    found.add_argument("--queues", metavar="LIST", help="queues to serve, like default,heavy:2 [default]")
+    found.add_argument("--roles", metavar="LIST", help="dispatch, execute or both [dispatch,execute]")
+    found.add_argument(
+        "--cordoned", action="store_true", help="join, but take no work until `drain NODE --resume`"
+    )
+    found.add_argument("--log-json", action="store_true", help="log one JSON object a line")
+    found.add_argument("--log-level", metavar="LEVEL", help="DEBUG, INFO, WARNING or ERROR [INFO]")
+    found.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="settings",
+        metavar="SECTION.KEY=VALUE",
+        help="any other setting; may be repeated",
+    )
+    found.add_argument("--version", action="version", version=__version__)
+    return found
+
+
+def overrides(options: argparse.Namespace, found: argparse.ArgumentParser) -> dict[str, str]:
+    """The settings that the flags name; exits with 2 where `--set` is no SECTION.KEY=VALUE."""
+    named = {setting: getattr(options, flag) for flag, setting in _FLAGS.items()}
+    result = {setting: value for setting, value in named.items() if value is not None}
+    if options.log_json:
+        result["log.json"] = "true"
+    for pair in options.settings:
+        setting, equals, value = pair.partition("=")
+        if not equals or "." not in setting:
+            found.error(f"--set {pair!r}: expected SECTION.KEY=VALUE, like node.beat_s=5")
+        result[setting] = value
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a worker; returns its exit code when it has left."""
+    from leasebeat.settings import load
+
+    found = parser()
+    try:
+        options = found.parse_args(argv)
+        settings = load(options.config, overrides=overrides(options, found))
+        from leasebeat.app import run_worker
+
+        return run_worker(settings, options.cordoned)
+    except SystemExit as end:  # argparse ends the process itself; as a function we give the code
+        return int(end.code or 0)
+    except LeasebeatError as problem:
+        return complain(problem)
