@@ -1,0 +1,258 @@
+"""Opening, pulling and ending runs: the part of `SqlStore` that the life of a fire goes through."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+
+from leasebeat.errors import Busy, Unavailable, Unknown
+from leasebeat.model.instant import Instant, Micros
+from leasebeat.model.run import RunKey
+from leasebeat.store.base import (
+    BATCH,
+    START_FAILED_AWAY,
+    Candidate,
+    ClaimAnswer,
+    Claimed,
+    ClaimRow,
+    DressRow,
+    FinishRow,
+    Orphan,
+    OwnRun,
+    ReclaimRow,
+    SettleRow,
+    Undressed,
+)
+from leasebeat.store.session import Record
+from leasebeat.store.sql_rows import Row, Statements, batches, in_key_order, pack, run_key
+
+OUTPUT_PART = 4 * 1024 * 1024
+"""The most bytes of output that one statement carries: base64 of it fits a `max_allowed_packet` of 16 MiB."""
+
+
+def _claims(rows: Sequence[ClaimRow]) -> str:
+    if len(rows) > BATCH:
+        raise ValueError(f"{len(rows)} rows in one claim; at most {BATCH} share a fence")
+    return pack(
+        (
+            row.schedule_id,
+            row.shard,
+            row.version,
+            row.due,
+            int(row.run),
+            row.queue,
+            row.priority,
+            row.delay,
+            row.grace,
+            row.serial,
+            row.overlap,
+        )
+        for row in rows
+    )
+
+
+def _own_run(record: Record) -> OwnRun:
+    return OwnRun(
+        key=run_key(record),
+        attempt=record["attempt"],
+        claimed_at=record["claimed_at"],
+        started_at=record["started_at"],
+        version=record["version"],
+        args=record["args"],
+        failures=record["failures"],
+        take_overs=record["take_overs"],
+        reason_code=record["reason_code"],
+        kill_requested=bool(record["kill_requested"]),
+        settled=bool(record["settled"]),
+    )
+
+
+def _finishes(rows: Sequence[FinishRow]) -> list[Row]:
+    return in_key_order(
+        (
+            *row.key,
+            row.attempt,
+            row.status,
+            int(row.again),
+            row.delay,
+            int(row.failed),
+            int(row.lost),
+            row.exit_code,
+            row.reason_code,
+            row.reason,
+            row.result,
+            row.started_at,
+        )
+        for row in rows
+    )
+
+
+def _outputs(rows: Sequence[FinishRow]) -> Iterator[list[Row]]:
+    """The rows of `outputs`, in key order, in parts that fit one statement."""
+    part: list[Row] = []
+    size = 0
+    for row in sorted(rows, key=lambda row: row.key):
+        if not row.output_bytes:
+            continue
+        if part and size + len(row.output) > OUTPUT_PART:
+            yield part
+            part, size = [], 0
+        text = b64encode(row.output).decode("ascii")
+        part.append((*row.key, row.attempt, int(row.status == "succeeded"), text, row.output_bytes))
+        size += len(row.output)
+    if part:
+        yield part
+
+
+class RunStatements(Statements):
+    """Rows of `runs`, `attempts` and `outputs`."""
+
+    def mine(self, node_id: str, settle: Micros) -> list[OwnRun]:
+        """Rows `running` on the node; `settled` = claimed more than `settle` ago."""
+        return [_own_run(record) for record in self._session.query("mine", node_id=node_id, settle=settle)]
+
+    # opening
+
+    def claim(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> Claimed:
+        """Insert the rows that may exist as open runs.
+
+        The fence is told only when all of them were inserted (`claim_answer` tells each row's
+        otherwise), and is 0 when none of them is to run here. Raises ValueError above BATCH rows.
+        """
+        count = self._session.execute("claim", node_id=node_id, fire_at=fire_at, rows=_claims(rows))
+        running = next((row for row in rows if row.run), None)
+        if running is None or count < len(rows):
+            return Claimed(count, 0)
+        return Claimed(count, self._fence(fire_at, running))
+
+    def _fence(self, fire_at: Instant, row: ClaimRow) -> Instant:
+        key = RunKey(fire_at, row.schedule_id, row.shard)
+        try:
+            records = self._session.query("fence", **key._asdict())
+        except (Busy, Unavailable) as problem:
+            raise Unknown("the claim was applied, but its fence could not be read") from problem
+        if not records:
+            raise Unknown("a row that was just claimed is gone; somebody deletes from `runs`")
+        return records[0]["claimed_at"]
+
+    def claim_blocked(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> int:
+        """Under the claim's guards, insert as `skipped` those whose serial an open run wants; how many."""
+        return self._session.execute("claim_blocked", node_id=node_id, fire_at=fire_at, rows=_claims(rows))
+
+    def claim_answer(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> list[ClaimAnswer]:
+        """What became of each row that was sent."""
+        records = self._session.query("claim_answer", node_id=node_id, fire_at=fire_at, rows=_claims(rows))
+        return [
+            ClaimAnswer(
+                record["schedule_id"],
+                record["shard"],
+                record["answer"],
+                attempt=record["attempt"] or 0,
+                claimed_at=record["claimed_at"] or 0,
+                wait=max(0, record["wait"]) if record["answer"] == "early" else 0,
+            )
+            for record in records
+        ]
+
+    def pull_look(self, node_id: str, queue: str, limit: int) -> list[Candidate]:
+        """Queued runs of one queue that this node may pull, best first. A plain read: it locks nothing."""
+        records = self._session.query(
+            "pull_look", node_id=node_id, queue=queue, limit=limit, start_failed_away=START_FAILED_AWAY
+        )
+        return [Candidate(run_key(record), record["attempt"]) for record in records]
+
+    def pull(self, node_id: str, rows: Sequence[Candidate], limit: int) -> int:
+        """Make at most `limit` of the first BATCH of them running here; best first, for none is waited for."""
+        sent = pack((*row.key, row.attempt) for row in rows[:BATCH])
+        return self._session.execute("pull", node_id=node_id, rows=sent, limit=limit)
+
+    def start(self, node_id: str, rows: Sequence[Candidate]) -> int:
+        """Write started_at where node and attempt still match; how many did."""
+        sent = in_key_order((*row.key, row.attempt) for row in rows)
+        return self._execute_all("start", sent, node_id=node_id)
+
+    # ending
+
+    def finish(self, node_id: str, rows: Sequence[FinishRow]) -> int:
+        """Record ends where node and attempt still match; how many did."""
+        return sum(self._finish(node_id, part) for part in batches(sorted(rows, key=lambda row: row.key)))
+
+    def _finish(self, node_id: str, rows: Sequence[FinishRow]) -> int:
+        outputs = list(_outputs(rows))
+        again = any(row.again for row in rows)
+        sent = pack(_finishes(rows))
+        # The update comes last: the two before it look for rows that are still running here.
+        with self._session.transaction() if outputs or again else nullcontext():
+            for part in outputs:
+                self._session.execute("finish_outputs", node_id=node_id, rows=pack(part))
+            if again:
+                self._session.execute("finish_attempts", node_id=node_id, rows=sent)
+            return self._session.execute("finish", node_id=node_id, rows=sent)
+
+    def finish_answer(self, node_id: str, rows: Sequence[Candidate]) -> list[bool]:
+        """For each, in order: recorded (True) or superseded (False)."""
+        sent = in_key_order((*row.key, row.attempt) for row in rows)
+        recorded = {
+            (run_key(record), record["attempt"])
+            for record in self._query_all("finish_answer", sent, node_id=node_id)
+            if record["recorded"]
+        }
+        return [(row.key, row.attempt) in recorded for row in rows]
+
+    def note_superseded(self, node_id: str, rows: Sequence[FinishRow]) -> None:
+        """Keep late outcomes in `attempts` as `superseded`."""
+        self._execute_all("note_superseded", _finishes(rows), node_id=node_id)
+
+    def settle(self, rows: Sequence[SettleRow]) -> int:
+        """End queued runs that never started; how many."""
+        sent = in_key_order((*row.key, row.status, row.reason_code, row.reason) for row in rows)
+        return self._execute_all("settle", sent)
+
+    # taking back, and what else lies in the queue
+
+    def orphans(self, thorough: bool) -> list[Orphan]:
+        """At most BATCH runs of nodes that are gone; `thorough`: also of nodes that have no row at all."""
+        records = self._session.query("all_orphans" if thorough else "orphans", limit=BATCH)
+        return [
+            Orphan(
+                run_key(record),
+                record["attempt"],
+                record["node_id"],
+                record["take_overs"],
+                bool(record["started"]),
+                record["on_node_loss"],
+            )
+            for record in records
+        ]
+
+    def reclaim(self, rows: Sequence[ReclaimRow]) -> int:
+        """Take back or close orphans where node and attempt still match; how many."""
+        sent = in_key_order((*row.key, row.attempt, row.node_id, int(row.again), row.reason) for row in rows)
+        count = 0
+        for part in batches(sent):
+            with self._session.transaction():
+                self._session.execute("reclaim_attempts", rows=pack(part))
+                count += self._session.execute("reclaim", rows=pack(part))
+        return count
+
+    def undressed(self) -> list[Undressed]:
+        """At most BATCH queued rows that lack their version."""
+        return [Undressed(run_key(record)) for record in self._session.query("undressed", limit=BATCH)]
+
+    def dress(self, rows: Sequence[DressRow]) -> int:
+        """Give them what their schedules say; how many. Raises Duplicate when a serial is held by another."""
+        sent = in_key_order((*row.key, row.version, row.queue, row.priority, row.serial) for row in rows)
+        return self._execute_all("dress", sent)
+
+    def close_killed(self) -> int:
+        """End at most BATCH queued runs with kill_requested as killed; how many."""
+        return self._session.execute("close_killed", limit=BATCH)
+
+    def close_deleted(self) -> int:
+        """End at most BATCH queued runs of schedules that are gone as killed; how many."""
+        return self._session.execute("close_deleted", limit=BATCH)
+
+    def expire(self) -> int:
+        """End at most BATCH queued runs that never started and whose time is over as missed; how many."""
+        return self._session.execute("expire", limit=BATCH)
