@@ -163,7 +163,7 @@ class RunStatements(Statements):
         return [Candidate(run_key(record), record["attempt"]) for record in records]
 
     def pull(self, node_id: str, rows: Sequence[Candidate], limit: int) -> int:
-        """Make at most `limit` of the first BATCH of them running here; best first, for none is waited for."""
+        """Make at most `limit` of the first BATCH of them running here. Best first: none is waited for."""
         sent = pack((*row.key, row.attempt) for row in rows[:BATCH])
         return self._session.execute("pull", node_id=node_id, rows=sent, limit=limit)
 
