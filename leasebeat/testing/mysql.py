@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -37,7 +38,7 @@ class MySQL:
         """Whether it takes connections now."""
         try:
             self.run("SELECT 1", database=None)
-        except pymysql.MySQLError:
+        except (pymysql.MySQLError, OSError):
             return False
         return True
 
@@ -71,16 +72,30 @@ class MySQL:
 
 
 def connect(url: StoreUrl) -> pymysql.Connection[Any]:
-    """A plain connection that commits by itself."""
-    return pymysql.connect(
+    """A plain connection that commits by itself. Raises pymysql.MySQLError or OSError."""
+    connection = pymysql.Connection(
         host=url.host,
         port=url.port,
         user=url.user,
         password=url.password,
         database=url.database or None,
-        unix_socket=url.unix_socket,
         autocommit=True,
         connect_timeout=5,
         read_timeout=60,
         charset="utf8mb4",
+        defer_connect=True,
     )
+    connection.connect(_unix_socket(url.unix_socket) if url.unix_socket else None)
+    return connection
+
+
+def _unix_socket(path: str) -> socket.socket:
+    # PyMySQL forgets to close a socket that could not be connected, and warnings are errors here.
+    made = socket.socket(socket.AF_UNIX)
+    made.settimeout(5)
+    try:
+        made.connect(path)
+    except OSError:
+        made.close()
+        raise
+    return made
