@@ -119,7 +119,7 @@ class Process:
             action()
 
     def crash(self) -> None:
-        """kill -9. Called from the heap, never from a strand."""
+        """Kill -9. Called from the heap, never from a strand."""
         self.dead = True
         self.paused = False
         strands, self.strands = self.strands, []
@@ -149,7 +149,7 @@ class Strand:
     def park_until(self, when: Instant) -> None:
         """Give up control until `when`, or until `ready`. Only from the strand itself."""
         kernel = self.kernel
-        heappush(kernel._heap, (when, kernel.uniform(), self.fire, self.epoch))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        heappush(kernel._heap, (when, kernel.uniform(), self.fire, self.epoch))  # pyright: ignore[reportPrivateUsage]
         kernel.give_up()
 
     def park(self) -> None:
@@ -165,7 +165,8 @@ class Strand:
         """Wait for its end at most `seconds`; True if it has ended."""
         kernel = self.kernel
         joiner = kernel.current
-        assert joiner is not None
+        if joiner is None or joiner.process.dead:
+            raise SimCrash
         if not self.ended:
             self._joiners.append(joiner)
             joiner.park_until(kernel.now + round(seconds * 1e6))
@@ -174,7 +175,7 @@ class Strand:
     def kill(self) -> None:
         """Throw the crash into it where it is parked."""
         self.epoch += 1
-        if not self.ended:
+        if self.thread:  # started, and not ended
             self.thread.throw(SimCrash)
 
     def _fire(self, epoch: int) -> None:

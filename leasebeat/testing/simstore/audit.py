@@ -1,0 +1,165 @@
+"""Statements of the auditor and of retention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from leasebeat.errors import Duplicate
+from leasebeat.model.instant import DAY, Instant, Micros
+from leasebeat.model.run import RunKey
+from leasebeat.store.base import AuditLook, AuditRow
+from leasebeat.testing.simstore.base import Base, WatermarkMove, serial_locks
+from leasebeat.testing.simstore.locks import GAP, Statement
+from leasebeat.testing.simstore.tables import PRESENT_STATES, QUEUED, Run
+
+
+class AuditStatements(Base):
+    """The auditor's role, its look at what is missing, and its watermark."""
+
+    def lead(self, node_id: str, lease: Micros) -> Statement[bool]:
+        now = self.now()
+        role, txn = self.role, self.begin()
+        try:
+            yield from txn.take([("role", "auditor")])
+            if role.expires_at is not None and role.expires_at >= now:
+                return False
+            yield GAP
+            role.holder, role.expires_at = node_id, now + lease
+            role.term += 1
+            return True
+        finally:
+            txn.release()
+
+    def audit_look(self, node_id: str) -> AuditLook:
+        now, role = self.now(), self.role
+        leads = role.holder == node_id and role.expires_at is not None and role.expires_at >= now
+        return AuditLook(now, role.term if leads else None, role.watermark, self.schedules.digest)
+
+    def move_watermark(
+        self, node_id: str, term: int, old: Instant | None, cut: Instant, lease: Micros, lag: Micros
+    ) -> Statement[bool]:
+        now = self.now()
+        role, txn = self.role, self.begin()
+        try:
+            yield from txn.take([("role", "auditor")])
+            leads = "term" in self.without or (role.holder, role.term, role.watermark) == (node_id, term, old)
+            if not leads or cut > now - lag:
+                return False
+            yield GAP
+            self.journal.append(
+                WatermarkMove(self.true_now(), now, node_id, term, role.term, role.watermark, cut)
+            )
+            role.watermark, role.expires_at = cut, now + lease
+            return True
+        finally:
+            txn.release()
+
+    def missing(self, keys: Sequence[RunKey]) -> list[RunKey]:
+        rows = self.runs.rows
+        return [key for key in keys if key not in rows]
+
+    def open_missing(self, node_id: str, term: int, rows: Sequence[AuditRow], lag: Micros) -> Statement[int]:
+        now = self.now()
+        wanted = [row for row in rows if self._may_audit(node_id, term, row, now - lag)]
+        txn = self.begin()
+        try:
+            yield GAP
+            for row in wanted:
+                yield from txn.take([("run", row.key), *serial_locks([row.serial])])
+                if row.key in self.runs.rows:
+                    raise Duplicate(f"run {row.key} is there")
+            yield GAP
+            for row in wanted:
+                self.runs.insert(self._audited(row, now), "open_missing", now)
+        finally:
+            txn.release()
+        return len(wanted)
+
+    def _may_audit(self, node_id: str, term: int, row: AuditRow, latest: Instant) -> bool:
+        if "term" not in self.without and (self.role.holder, self.role.term) != (node_id, term):
+            return False
+        if row.key in self.runs.rows or row.key.fire_at > latest:
+            return False
+        if row.version is None:
+            return row.key.schedule_id not in self.schedules.rows
+        version = self.schedules.by_id.get(row.version)
+        return version is not None and self.schedules.current(version)
+
+    def _audited(self, row: AuditRow, now: Instant) -> Run:
+        version = self.schedules.by_id.get(row.version or 0)
+        run = Run(row.key, row.status, "audit", now + row.delay)
+        run.version = version.runs_as if version else None
+        run.queue, run.priority = row.queue, row.priority
+        run.reason_code, run.reason = row.reason_code, row.reason
+        run.until, run.missed_count = row.until, row.missed_count
+        run.expires_at = now + row.delay + row.grace
+        if row.status == QUEUED and row.serial is not None and row.serial in self.runs.wanting:
+            run.status, run.reason_code, run.reason = "skipped", "overlap", f"overlap: {row.serial}"
+        if run.status == QUEUED:
+            run.serial = run.serial_held = row.serial
+        else:
+            run.finished_at = now
+        return run
+
+
+class RetentionStatements(Base):
+    """Bounded deletes of what is old."""
+
+    def remove_runs(self, status: str, before: Instant, limit: int) -> Statement[int]:
+        yield GAP
+        edge = min(before, self.role.watermark or 0, self.now() - DAY)
+        old = sorted(
+            key for key, run in self.runs.rows.items() if run.status == status and key.fire_at < edge
+        )
+        for key in old[:limit]:
+            self.runs.delete(self.runs.rows[key])
+        return len(old[:limit])
+
+    def remove_outputs(self, before: Instant, succeeded: bool, limit: int) -> Statement[int]:
+        yield GAP
+        old = [
+            (key, attempt)
+            for key, attempt in self.outputs
+            if key.fire_at < before and self._succeeded(key) is succeeded
+        ]
+        for each in sorted(old)[:limit]:
+            del self.outputs[each]
+        return len(old[:limit])
+
+    def remove_attempts(self, before: Instant, limit: int) -> Statement[int]:
+        yield GAP
+        old = sorted((key, attempt) for key, attempt in self.attempts if key.fire_at < before)
+        for each in old[:limit]:
+            del self.attempts[each]
+        return len(old[:limit])
+
+    def remove_nodes(self, before: Instant, limit: int) -> Statement[int]:
+        yield GAP
+        open_runs = [
+            *self.runs.queued.values(),
+            *(r for held in self.runs.running.values() for r in held.values()),
+        ]
+        named = {name for run in open_runs for name in (run.node_id, run.pinned_node_id)}
+        old = [
+            node.id
+            for node in self.nodes.values()
+            if node.state not in PRESENT_STATES and node.beat_at < before and node.id not in named
+        ]
+        for each in old[:limit]:
+            del self.nodes[each]
+        return len(old[:limit])
+
+    def count_runs(self) -> int:
+        return len(self.runs.rows)
+
+    def remove_oldest_successes(self, limit: int) -> Statement[int]:
+        yield GAP
+        edge = min(self.role.watermark or 0, self.now() - DAY)
+        old = sorted(k for k, run in self.runs.rows.items() if run.status == "succeeded" and k.fire_at < edge)
+        for key in old[:limit]:
+            self.runs.delete(self.runs.rows[key])
+        return len(old[:limit])
+
+    def _succeeded(self, key: RunKey) -> bool:
+        run = self.runs.rows.get(key)
+        return run is not None and run.status == "succeeded"

@@ -1,0 +1,103 @@
+"""What all statements of the simulated store stand on: its clock, its tables, its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from leasebeat.model.instant import Instant
+from leasebeat.model.run import RunKey
+from leasebeat.testing.simstore.locks import Key, Locks, Txn
+from leasebeat.testing.simstore.tables import NodeRow, RoleRow, Run, RunChange, Runs, Schedules
+
+
+class NodeChange(NamedTuple):
+    """One committed change of a node's state."""
+
+    at: Instant  #: true time
+    node_id: str
+    was: str | None
+    state: str
+    silent_since: Instant  #: true time of its last accepted beat
+    watched: bool
+
+
+class WatermarkMove(NamedTuple):
+    """One committed move of the watermark."""
+
+    at: Instant
+    now: Instant
+    node_id: str
+    term: int
+    role_term: int  #: the term that the row had
+    old: Instant | None
+    new: Instant
+
+
+class RowChange(NamedTuple):
+    """One committed edit of `schedules`. `row` is None where it was deleted."""
+
+    at: Instant  #: true time of the commit
+    now: Instant  #: the store's time of the commit
+    schedule_id: int
+    row: dict[str, object] | None
+
+
+Event = RunChange | NodeChange | WatermarkMove | RowChange
+
+
+class Base:
+    """The state of the simulated store. `without` names rules that a mutation has taken out."""
+
+    def __init__(self, now: Callable[[], Instant], true_now: Callable[[], Instant] | None = None) -> None:
+        self.now = now
+        self.true_now = true_now or now
+        self.without: frozenset[str] = frozenset()
+        self.journal: list[Event] = []
+        self.locks = Locks()
+        self.schedules = Schedules()
+        self.runs = Runs(self._journal_run)
+        self.nodes: dict[str, NodeRow] = {}
+        self.present: dict[str, NodeRow] = {}  #: those that beat, by id
+        self.role = RoleRow()
+        self.attempts: dict[tuple[RunKey, int], tuple[str | None, str]] = {}  #: (node, outcome)
+        self.outputs: dict[tuple[RunKey, int], bytes] = {}
+        self.paused_queues: set[str] = set()
+        self.installation_id = "simulated"
+
+    def begin(self) -> Txn:
+        """A statement that writes."""
+        return Txn(self.locks)
+
+    def is_live(self, node_id: str, now: Instant) -> bool:
+        """The guard of claims and pulls: live by its row, with a beat younger than its lease."""
+        node = self.nodes.get(node_id)
+        return node is not None and node.state == "live" and node.beat_at >= now - node.lease
+
+    def _journal_run(
+        self, statement: str, run: Run, was: str | None, now: Instant, writer: tuple[str, int] | None
+    ) -> None:
+        self.journal.append(
+            RunChange(
+                self.true_now(),
+                now,
+                statement,
+                run.key,
+                was,
+                run.status,
+                run.attempt,
+                run.node_id,
+                run.claimed_at,
+                writer,
+            )
+        )
+
+
+def run_locks(keys: Iterable[RunKey]) -> list[Key]:
+    """The locks of those rows of `runs`."""
+    return [("run", key) for key in keys]
+
+
+def serial_locks(serials: Iterable[str | None]) -> list[Key]:
+    """The locks of those values of the unique key `serial_held`."""
+    return [("serial", serial) for serial in serials if serial is not None]

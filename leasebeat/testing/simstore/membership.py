@@ -1,0 +1,112 @@
+"""Statements on `nodes`, and the one look a second at everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from leasebeat.errors import Duplicate
+from leasebeat.model.instant import Instant
+from leasebeat.model.node import Member, NodeFacts, NodeState, Vitals
+from leasebeat.store.base import Poll, Role
+from leasebeat.testing.simstore.base import NodeChange
+from leasebeat.testing.simstore.ending import EndingStatements
+from leasebeat.testing.simstore.locks import GAP, Statement
+from leasebeat.testing.simstore.tables import PRESENT_STATES, NodeRow
+
+
+class NodeStatements(EndingStatements):
+    """Nodes join, beat, and are declared dead."""
+
+    def poll(self, node_id: str, queues: Sequence[str]) -> Poll:
+        now, role = self.now(), self.role
+        mine = self.runs.running.get(node_id, {})
+        ready = sweep = False
+        for run in self.runs.queued.values():
+            sweep = sweep or self.wants_sweep(run, now)
+            if not ready and run.ready_at <= now and run.queue in queues:
+                ready = run.queue not in self.paused_queues and self.may_pull(node_id, run, now)
+        return Poll(
+            now,
+            self.schedules.digest,
+            tuple([node.seen(now) for node in self.present.values()]),
+            len(mine),
+            bool(self.runs.kills) and any(run.kill_requested for run in mine.values()),
+            ready,
+            any(node not in self.present for node in self.runs.running),
+            sweep,
+            Role(role.holder, role.term, role.expires_at is None or role.expires_at < now, role.watermark),
+        )
+
+    def join(self, facts: NodeFacts) -> Statement[None]:
+        txn = self.begin()
+        try:
+            yield GAP
+            yield from txn.take([("name", facts.name)])
+            if any(node.name == facts.name for node in self.present.values()):
+                raise Duplicate(f"node {facts.name!r} is there")
+            yield GAP
+            row = self.nodes[facts.id] = NodeRow(facts, self.now())
+            self.present[facts.id] = row
+            row.beat_true = self.true_now()
+            self._journal_node(row, None, watched=False)
+        finally:
+            txn.release()
+
+    def beat(self, node_id: str, vitals: Vitals) -> Statement[bool]:
+        now, began = self.now(), self.true_now()
+        txn = self.begin()
+        try:
+            yield from txn.take([("node", node_id)])
+            node = self.present.get(node_id)
+            if node is None:
+                return False
+            yield GAP
+            node.beat_at, node.beat_true, node.vitals, node.member = now, began, vitals, None
+            node.beat_seq += 1
+            return True
+        finally:
+            txn.release()
+
+    def set_state(self, node_id: str, state: NodeState) -> Statement[bool]:
+        txn = self.begin()
+        try:
+            yield from txn.take([("node", node_id)])
+            node = self.present.get(node_id)
+            if node is None:
+                return False
+            yield GAP
+            self._become(node, str(state), watched=False)
+            return True
+        finally:
+            txn.release()
+
+    def node_named(self, name: str) -> tuple[Member, NodeFacts] | None:
+        now = self.now()
+        found = next((node for node in self.present.values() if node.name == name), None)
+        return (found.seen(now), found.facts) if found else None
+
+    def purge(self, node_id: str, beat_seq: int, watched: bool = True) -> Statement[bool]:
+        now = self.now()
+        txn = self.begin()
+        try:
+            yield from txn.take([("node", node_id)])
+            node = self.present.get(node_id)
+            if node is None or node.beat_seq != beat_seq or (watched and not self._is_stale(node, now)):
+                return False
+            yield GAP
+            self._become(node, "purged", watched=watched)
+            return True
+        finally:
+            txn.release()
+
+    def _is_stale(self, node: NodeRow, now: Instant) -> bool:
+        return node.beat_at < now - node.lease
+
+    def _become(self, node: NodeRow, state: str, watched: bool) -> None:
+        was, node.state, node.member = node.state, state, None
+        if state not in PRESENT_STATES:
+            del self.present[node.id]
+        self._journal_node(node, was, watched)
+
+    def _journal_node(self, node: NodeRow, was: str | None, watched: bool) -> None:
+        self.journal.append(NodeChange(self.true_now(), node.id, was, node.state, node.beat_true, watched))
