@@ -91,13 +91,18 @@ class Catalog:
         changed = [row for row in look.rows if self._is_new(row)]
         present = {row.schedule_id for row in look.rows}
         gone = [e.version.schedule_id for e in self.entries() if _vanished(e, present, look.now)]
+        if not last_read:
+            gone += self._store.vanished()  # deleted while no node was there to see it
         self._record(changed, gone, last_read)
         ids = sorted({row.schedule_id for row in changed} | set(gone))
         self._take_in(look, ids)
 
     def _is_new(self, row: RowVersion) -> bool:
         entry = self._entries.get(row.schedule_id)
-        return entry is None or (entry.version.version, entry.version.updated_at) != (row.version, row.updated_at)
+        return entry is None or (entry.version.version, entry.version.updated_at) != (
+            row.version,
+            row.updated_at,
+        )
 
     def _record(self, changed: Sequence[RowVersion], gone: Sequence[int], last_read: Instant) -> None:
         """Other nodes may be recording the same versions now: the first one's record stands."""
@@ -148,7 +153,10 @@ def _vanished(entry: Entry, present: set[int], now: Instant) -> bool:
 
 def _recorded(row: RowDict, known: Mapping[int, Version]) -> bool:
     version = known.get(int(str(row["id"])))
-    return version is not None and (version.version, version.updated_at) == (row["version"], row["updated_at"])
+    return version is not None and (version.version, version.updated_at) == (
+        row["version"],
+        row["updated_at"],
+    )
 
 
 def _seen(row: RowDict, last_read: Instant) -> SeenRow:
@@ -176,7 +184,9 @@ def _schedule(definition: str) -> Schedule | None:
     try:
         return judge(json.loads(definition))
     except DefinitionError as problem:
-        event("ERROR", "definition_unreadable", "a recorded version cannot be run by this node", error=problem)
+        event(
+            "ERROR", "definition_unreadable", "a recorded version cannot be run by this node", error=problem
+        )
         return None
 
 
@@ -192,8 +202,20 @@ def _tell(entry: Entry) -> None:
     name = entry.schedule.name if entry.schedule else version.schedule_id
     if version.problem:
         stands_in = "its last good version keeps running" if version.good_id else "it does not run"
-        event("ERROR", "schedule_problem", f"schedule cannot be used: {version.problem}; {stands_in}", schedule=name)
+        event(
+            "ERROR",
+            "schedule_problem",
+            f"schedule cannot be used: {version.problem}; {stands_in}",
+            schedule=name,
+        )
     elif version.deleted:
         event("INFO", "schedule_deleted", "schedule is gone", schedule_id=version.schedule_id)
     else:
-        event("DEBUG", "schedule_read", "schedule read", schedule=name, version=version.id, enabled=version.enabled)
+        event(
+            "DEBUG",
+            "schedule_read",
+            "schedule read",
+            schedule=name,
+            version=version.id,
+            enabled=version.enabled,
+        )

@@ -63,7 +63,11 @@ def _unknown_args(schedule: Schedule) -> Iterator[str]:
 def _unusable(schedule: Schedule) -> Iterator[str]:
     if not schedule.command.strip():
         yield "command is empty; write what to run"
-    if schedule.starts_at is not None and schedule.ends_at is not None and schedule.ends_at <= schedule.starts_at:
+    if (
+        schedule.starts_at is not None
+        and schedule.ends_at is not None
+        and schedule.ends_at <= schedule.starts_at
+    ):
         yield "ends_at is not after starts_at; the schedule would never fire"
     try:
         trigger_for(schedule)

@@ -14,18 +14,20 @@ from leasebeat.runtime import Runtime
 
 
 class Lease:
-    """This node's own lease. Renewed by the heartbeat, asked by everybody."""
+    """The lease of the node itself. Renewed by the heartbeat, asked by everybody."""
 
     def __init__(self, runtime: Runtime, leash: Leash, beat_s: float) -> None:
         self._runtime = runtime
         self._leash = leash
         self._trust_s = LEASE_BEATS * beat_s - TRUST_MARGIN_S
         self._until = float("-inf")
+        self._lapsed = False
         self.lapses = 0  #: how often it ran out; tasks started before a lapse are not trusted after it
 
     def begin(self, started: float) -> None:
         """A new lease, from a join that was begun at `started` (CLOCK_BOOTTIME)."""
         self._until = started + self._trust_s
+        self._lapsed = False
         self._leash.renew(self._until)
 
     def renew(self, started: float) -> bool:
@@ -38,6 +40,18 @@ class Lease:
             return False
         self.begin(started)
         return True
+
+    def lapse(self) -> bool:
+        """Note that it has run out; True the first time since it was begun."""
+        first = not self._lapsed
+        self.lapses += first
+        self._lapsed = True
+        return first
+
+    def end(self) -> None:
+        """The node was purged: whatever time was left is void."""
+        self._until = float("-inf")
+        self.lapse()
 
     def holds(self) -> bool:
         """Whether this node may start tasks and let them run."""

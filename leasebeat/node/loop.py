@@ -61,7 +61,7 @@ class Loop:
     def _turn(self) -> float:
         try:
             turn = self._service.run_once()
-        except Exception as problem:  # noqa: BLE001  # one bad turn must not end a service
+        except Exception as problem:  # one bad turn must not end a service
             return self._failed(problem)
         if self._failures:
             event("INFO", "service_recovered", f"{self._service.name} works again", failures=self._failures)

@@ -348,6 +348,10 @@ class Store(Protocol):
         """
         ...
 
+    def vanished(self) -> list[int]:
+        """Schedules that have a recorded version, not deleted, and no row any more."""
+        ...
+
     def see_deleted(self, ids: Sequence[int], last_read: Instant) -> int:
         """Record, once, that these schedules are gone: a version too, valid from now (at least `last_read`)."""
         ...

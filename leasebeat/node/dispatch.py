@@ -1,0 +1,280 @@
+"""Slots, and what this node holds: from the moment the store says "yours" until it has the outcome."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from leasebeat import faults
+from leasebeat.errors import StoreError
+from leasebeat.executors.base import Executor, Launch, Leash
+from leasebeat.logs import event
+from leasebeat.model.instant import Instant
+from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode, RunKey, key_text
+from leasebeat.model.schedule import Schedule
+from leasebeat.node.catalog import Catalog
+from leasebeat.node.finish import Outbox
+from leasebeat.node.standing import Standing
+from leasebeat.node.verdict import Held, finish_row
+from leasebeat.runtime import Runtime
+from leasebeat.store.base import Candidate, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A run that the store says is running here."""
+
+    node_id: str
+    key: RunKey
+    attempt: int
+    fence: Instant
+    version: int
+    queue: str
+    args: str | None = None
+    failures: int = 0
+    take_overs: int = 0
+    former_reason: str | None = None
+
+
+class Dispatch:
+    """Hands runs to executors, each attempt at most once whoever says that it is ours.
+
+    The due, pull and membership threads take; executors' threads report ends; the heartbeat stops
+    everything when the lease is lost. All meet in `_held`, under one lock that is never held across
+    a call to a port.
+    """
+
+    def __init__(  # the ports it stands between
+        self,
+        runtime: Runtime,
+        store: Store,
+        standing: Standing,
+        catalog: Catalog,
+        executors: Mapping[str, Executor],
+        leash: Leash,
+        outbox: Outbox,
+        grace_s: float,
+    ) -> None:
+        self._store = store
+        self._standing = standing
+        self._catalog = catalog
+        self._executors = executors
+        self._leash = leash
+        self._outbox = outbox
+        self._grace_s = grace_s
+        self._lock = runtime.lock()
+        self._held: dict[tuple[RunKey, int], Held] = {}
+        self._used: Counter[str] = Counter()
+        self._busy = 0
+        self._draining = False
+        self.freed: Callable[[], None] = lambda: None  #: called when a slot became free
+
+    # slots
+
+    def reserve(self, queue: str, wanted: int) -> int:
+        """Set aside up to `wanted` slots for runs of a queue; how many there were."""
+        facts = self._standing.facts
+        if not self._standing.executes or not self._leash.alive():
+            return 0
+        limit = facts.queues.get(queue)
+        with self._lock:
+            room = facts.slots - self._busy
+            if limit is not None:
+                room = min(room, limit - self._used[queue])
+            count = max(0, min(room, wanted))
+            self._busy += count
+            self._used[queue] += count
+        return count
+
+    def release(self, queue: str, count: int) -> None:
+        """Give back slots that were not used."""
+        if count:
+            with self._lock:
+                self._busy -= count
+                self._used[queue] -= count
+
+    @property
+    def busy(self) -> int:
+        """Slots in use."""
+        return self._busy
+
+    # what is held
+
+    def ids(self) -> set[tuple[RunKey, int]]:
+        """Everything held, ended or not, under the present node id."""
+        with self._lock:
+            return {i for i, h in self._held.items() if h.launch.node_id == self._standing.node_id}
+
+    def running(self, leashed_only: bool = False) -> list[tuple[RunKey, int]]:
+        """What has not ended yet, under whatever node id it was started."""
+        with self._lock:
+            return [
+                i for i, h in self._held.items() if not h.ended and (h.launch.leashed or not leashed_only)
+            ]
+
+    def forget(self, ids: Sequence[tuple[RunKey, int]]) -> None:
+        """The store has their outcomes."""
+        with self._lock:
+            for launch_id in ids:
+                self._held.pop(launch_id, None)
+
+    def take(self, grants: Sequence[Grant]) -> int:
+        """Start what is not held yet, each in a slot reserved for its queue. How many were new.
+
+        A claim read back, a pull and a look at the own rows may all find the same attempt; the first
+        one here starts it, the others give their slot back.
+        """
+        admitted = [held for grant in grants if (held := self._admit(grant)) is not None]
+        for held in self._may_begin(admitted):
+            self._begin(held)
+        return len(admitted)
+
+    def adopt(self, grant: Grant) -> None:
+        """Start a run that is ours although nobody here asked for it; without a free slot it goes back."""
+        if self.reserve(grant.queue, 1):
+            self.take([grant])
+            return
+        with self._lock:
+            self._busy += 1  # `done` gives back a slot that this run never had
+            self._used[grant.queue] += 1
+        held = self._admit(grant)
+        if held is not None:
+            self._never_began(held, "no free slot")
+
+    def _admit(self, grant: Grant) -> Held | None:
+        schedule = self._catalog.schedule_of(grant.version)
+        launch = _launch(grant, schedule or _missing(grant), self._standing.facts.name)
+        held = Held(launch, grant.queue, grant.failures, grant.take_overs, grant.former_reason)
+        held.lapses = self._standing.lease.lapses
+        with self._lock:
+            known = launch.id in self._held
+            if not known:
+                self._held[launch.id] = held
+        if known:
+            self.release(grant.queue, 1)
+            return None
+        if schedule is None:
+            self.done(
+                launch,
+                Outcome(OutcomeKind.START_FAILED, None, ReasonCode.START_FAILED, "its version is gone"),
+            )
+            return None
+        return held
+
+    def _may_begin(self, admitted: Sequence[Held]) -> list[Held]:
+        """Those that may start now. What must not be started twice has its start written first."""
+        careful = [held for held in admitted if held.launch.schedule.on_node_loss != "rerun"]
+        if not careful:
+            return list(admitted)
+        written = self._write_starts(careful)
+        refused = [] if written else careful
+        for held in refused:
+            self._never_began(held, "its start could not be written")
+        return [held for held in admitted if held not in refused]
+
+    def _write_starts(self, careful: Sequence[Held]) -> bool:
+        rows = [Candidate(held.launch.key, held.launch.attempt) for held in careful]
+        try:
+            return self._store.start(careful[0].launch.node_id, sorted(rows, key=lambda row: row.key)) == len(
+                rows
+            )
+        except StoreError as problem:
+            event(
+                "WARNING",
+                "start_not_written",
+                "runs go back: their start could not be written",
+                error=problem,
+            )
+            return False
+
+    def _begin(self, held: Held) -> None:
+        launch = held.launch
+        if not self._standing.lease.holds() or launch.node_id != self._standing.node_id:
+            self._never_began(held, "the node's lease was over before the task could start")
+            return
+        executor = self._executors[launch.schedule.kind]
+        if refusal := executor.refuse(launch.schedule):
+            self.done(launch, Outcome(OutcomeKind.START_FAILED, None, ReasonCode.START_FAILED, refusal))
+            return
+        held.started_at = self._standing.clock.now()
+        event("INFO", "run_started", "run started", key=launch.key_text, attempt=launch.attempt)
+        executor.start(launch, self.done)
+        faults.point("after_start")
+
+    def _never_began(self, held: Held, why: str) -> None:
+        self.done(held.launch, Outcome(OutcomeKind.LOST, None, ReasonCode.LEASE_LOST, why))
+
+    # ends
+
+    def done(self, launch: Launch, outcome: Outcome) -> None:
+        """Called by executors, from their threads, when a task has ended."""
+        faults.point("after_task")
+        with self._lock:
+            held = self._held.get(launch.id)
+            if held is None or held.ended:
+                return
+            held.ended = True
+            self._busy -= 1
+            self._used[held.queue] -= 1
+        outcome = self._honest(held, outcome)
+        self._outbox.put(launch.node_id, finish_row(held, outcome))
+        self.freed()
+
+    def _honest(self, held: Held, outcome: Outcome) -> Outcome:
+        """A task that was killed while the lease was lost has no outcome of its own, whoever killed it."""
+        lease = self._standing.lease
+        lapsed = lease.lapses != held.lapses or not lease.holds()
+        if lapsed and outcome.reason_code == ReasonCode.SIGNAL and held.launch.leashed:
+            outcome = replace(outcome, kind=OutcomeKind.LOST, reason="killed when the node's lease was lost")
+        if outcome.kind != OutcomeKind.LOST:
+            return outcome
+        code = ReasonCode.DRAIN if self._draining and not lapsed else ReasonCode.LEASE_LOST
+        return replace(
+            outcome, reason_code=code, reason=outcome.reason or f"stopped: {code.value.replace('_', ' ')}"
+        )
+
+    # stopping
+
+    def kill(self, launch_id: tuple[RunKey, int], kind: OutcomeKind, grace_s: float | None = None) -> None:
+        """Stop one; its outcome will be `kind`."""
+        with self._lock:
+            held = self._held.get(launch_id)
+        if held is not None and not held.ended:
+            grace = self._grace_s if grace_s is None else grace_s
+            self._executors[held.launch.schedule.kind].stop(launch_id, kind, grace)
+
+    def lose(self) -> None:
+        """The lease is over: SIGKILL to everything that is on the leash."""
+        lost = self.running(leashed_only=True)
+        if lost:
+            event("ERROR", "lease_lost", "lease lost; killing what runs here", running=len(lost))
+        for launch_id in lost:
+            self.kill(launch_id, OutcomeKind.LOST, 0.0)
+
+    def drain(self, grace_s: float) -> None:
+        """The node shuts down and will wait no longer."""
+        self._draining = True
+        for launch_id in self.running():
+            self.kill(launch_id, OutcomeKind.LOST, grace_s)
+
+
+def _launch(grant: Grant, schedule: Schedule, node_name: str) -> Launch:
+    overrides = cast("dict[str, object]", json.loads(grant.args)) if grant.args else {}
+    return Launch(
+        key=grant.key,
+        attempt=grant.attempt,
+        key_text=key_text(schedule.name, grant.key),
+        fence=grant.fence,
+        schedule=schedule,
+        args={**schedule.args, **overrides} if overrides else schedule.args,
+        node_id=grant.node_id,
+        node_name=node_name,
+        shards=schedule.shards,
+    )
+
+
+def _missing(grant: Grant) -> Schedule:
+    return Schedule(id=grant.key.schedule_id, name=str(grant.key.schedule_id), cron="@manual", command="")

@@ -1,0 +1,112 @@
+"""Leaving in good order: take nothing new, let what runs end, hand back the rest, beat until the last."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from leasebeat.logs import event
+from leasebeat.model.node import NodeState
+from leasebeat.node.dispatch import Dispatch
+from leasebeat.node.finish import Outbox
+from leasebeat.node.loop import Turn
+from leasebeat.node.standing import Standing
+from leasebeat.runtime import Runtime
+from leasebeat.store.base import Store
+
+_SOON_S = 0.1
+_GIVE_UP_S = 30.0
+"""How long after the last task the outbox may wait for the store; then the other nodes take the runs back."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    deadline: float
+    killed_at: float | None = None
+    said: bool = False
+
+
+class Drain:
+    """Does nothing until `request` is called; then ends the node."""
+
+    name = "drain"
+
+    def __init__(  # the ports it stands between
+        self,
+        runtime: Runtime,
+        store: Store,
+        standing: Standing,
+        dispatch: Dispatch,
+        outbox: Outbox,
+        drain_s: float,
+        grace_s: float,
+        ended: Callable[[], None],
+    ) -> None:
+        self.waiter = runtime.waiter()
+        self._runtime = runtime
+        self._store = store
+        self._standing = standing
+        self._dispatch = dispatch
+        self._outbox = outbox
+        self._drain_s = drain_s
+        self._grace_s = grace_s
+        self._ended = ended
+        self._progress: _Progress | None = None
+        self._hurry = False
+
+    def request(self, hurry: bool = False) -> None:
+        """Begin, or with `hurry` (a second SIGTERM) kill at once. Safe in a signal handler."""
+        self._hurry = self._hurry or hurry
+        if self._progress is None:
+            self._progress = _Progress(self._runtime.monotonic() + self._drain_s)
+        self.waiter.wake()
+
+    def run_once(self) -> Turn:
+        """One step towards the end."""
+        if self._progress is None:
+            return Turn()
+        self._announce(self._progress)
+        running = self._dispatch.running()
+        if running:
+            return self._wait_or_kill(self._progress, len(running))
+        if len(self._outbox) and not self._gave_up(self._progress):
+            return Turn(_SOON_S)
+        self._leave()
+        self._ended()
+        return Turn()
+
+    def _announce(self, progress: _Progress) -> None:
+        """Refuse work at once in this process, and by the row for what the others reckon with."""
+        self._standing.state = NodeState.DRAINING
+        if progress.said:
+            return
+        progress.said = True
+        event(
+            "INFO", "node_draining", "draining", running=len(self._dispatch.running()), seconds=self._drain_s
+        )
+        node_id = self._standing.node_id
+        if node_id is not None:
+            self._store.set_state(node_id, NodeState.DRAINING)
+
+    def _wait_or_kill(self, progress: _Progress, running: int) -> Turn:
+        now = self._runtime.monotonic()
+        if progress.killed_at is None and (self._hurry or now >= progress.deadline):
+            progress.killed_at = now
+            event(
+                "WARNING",
+                "drain_over",
+                "killing what still runs; on_node_loss says what becomes of it",
+                runs=running,
+            )
+            self._dispatch.drain(0.0 if self._hurry else self._grace_s)
+        return Turn(_SOON_S)
+
+    def _gave_up(self, progress: _Progress) -> bool:
+        return self._runtime.monotonic() > (progress.killed_at or progress.deadline) + _GIVE_UP_S
+
+    def _leave(self) -> None:
+        node_id = self._standing.node_id
+        if node_id is not None:
+            self._store.set_state(node_id, NodeState.LEFT)
+            event("INFO", "node_left", "left", node=self._standing.facts.name, node_id=node_id)
+        self._standing.gone()

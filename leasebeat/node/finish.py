@@ -1,0 +1,134 @@
+"""Recording how attempts ended, in batches that form by themselves."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from leasebeat import faults
+from leasebeat.errors import Busy, StoreError, Unavailable, Unknown
+from leasebeat.logs import event
+from leasebeat.model.run import RunKey
+from leasebeat.node.loop import AT_ONCE, Turn
+from leasebeat.runtime import Runtime
+from leasebeat.store.base import BATCH, Candidate, FinishRow, Store
+
+Ended = Callable[[FinishRow], None]
+
+
+class Outbox:
+    """Outcomes that the store has not confirmed yet, in the order in which they came."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.waiter = runtime.waiter()
+        self._rows: deque[tuple[str, FinishRow]] = deque()
+
+    def put(self, node_id: str, row: FinishRow) -> None:
+        """Add one, ended while this node was `node_id`. From any thread."""
+        self._rows.append((node_id, row))
+        self.waiter.wake()
+
+    def peek(self, limit: int) -> tuple[str, list[FinishRow]]:
+        """The oldest ones that ended under one node id, at most `limit`. Only the finish service asks."""
+        if not self._rows:
+            return "", []
+        first = self._rows[0][0]
+        rows: list[FinishRow] = []
+        for index in range(min(limit, len(self._rows))):
+            node_id, row = self._rows[index]
+            if node_id != first:
+                break
+            rows.append(row)
+        return first, rows
+
+    def drop(self, count: int) -> None:
+        """Forget the oldest `count`: the store has answered for them."""
+        for _ in range(count):
+            self._rows.popleft()
+
+    def replace_first(self, row: FinishRow) -> None:
+        """Put `row` in the place of the oldest."""
+        self._rows[0] = (self._rows[0][0], row)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+
+class Finish:
+    """The service that empties the outbox.
+
+    A lost reply needs no special case: the same batch is sent again, and what had been recorded is
+    told from what was taken over by `finish_answer` (node_id stays on the row after its end).
+    """
+
+    name = "finish"
+
+    def __init__(
+        self,
+        store: Store,
+        outbox: Outbox,
+        forget: Callable[[Sequence[tuple[RunKey, int]]], None],
+        ended: Ended,
+        requeued: Callable[[], None],
+    ) -> None:
+        self.waiter = outbox.waiter
+        self._store = store
+        self._outbox = outbox
+        self._forget = forget
+        self._ended = ended
+        self._requeued = requeued
+        self._limit = BATCH
+
+    def run_once(self) -> Turn:
+        """Record the oldest batch. Raises what the store raises; the batch then stays."""
+        node_id, rows = self._outbox.peek(self._limit)
+        if not rows:
+            return Turn()
+        faults.point("before_update")
+        batch = sorted(rows, key=lambda row: row.key)
+        try:
+            superseded = self._send(node_id, batch)
+        except (Busy, Unknown, Unavailable):
+            raise
+        except StoreError as problem:
+            self._poisoned(rows, problem)
+            return AT_ONCE
+        self._limit = BATCH
+        self._outbox.drop(len(rows))
+        self._forget([(row.key, row.attempt) for row in rows])
+        self._tell(rows, superseded)
+        return Turn(0.0 if len(self._outbox) else 1.0, len(rows))
+
+    def _send(self, node_id: str, rows: Sequence[FinishRow]) -> set[tuple[RunKey, int]]:
+        if self._store.finish(node_id, rows) == len(rows):
+            return set()
+        recorded = self._store.finish_answer(node_id, [Candidate(row.key, row.attempt) for row in rows])
+        late = [row for row, ours in zip(rows, recorded, strict=True) if not ours]
+        if late:
+            self._store.note_superseded(node_id, late)
+        return {(row.key, row.attempt) for row in late}
+
+    def _poisoned(self, rows: Sequence[FinishRow], problem: StoreError) -> None:
+        """The store refuses the batch itself: find the row, then record its end without what it printed."""
+        if len(rows) > 1:
+            self._limit = 1
+            return
+        event("ERROR", "outcome_refused", "the store refused an outcome; recording it bare", error=problem)
+        if rows[0].output or rows[0].result or rows[0].reason:
+            self._outbox.replace_first(replace(rows[0], output=b"", result=None, reason=None))
+            return
+        raise problem
+
+    def _tell(self, rows: Sequence[FinishRow], superseded: set[tuple[RunKey, int]]) -> None:
+        again = False
+        for row in rows:
+            if (row.key, row.attempt) in superseded:
+                event(
+                    "WARNING", "outcome_superseded", "outcome came after the run was taken over", key=row.key
+                )
+                continue
+            self._ended(row)
+            again = again or row.again
+        if again:
+            self._requeued()

@@ -1,0 +1,136 @@
+"""Joining, beating, and noticing in time that one may no longer be believed.
+
+Birth: a row in `nodes` under a new id. Beat: one UPDATE of it. No row matched: this node was
+purged; it stops its work and is born again. The lease is counted from the start of the last beat
+that was accepted (`lease.py`); the watchdog, in its own thread because a beat may hang in a socket,
+kills the tasks when it runs out, and so does the guardian if this whole process is stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from leasebeat.errors import Duplicate
+from leasebeat.logs import event
+from leasebeat.model.node import NodeFacts, Vitals
+from leasebeat.node.dispatch import Dispatch
+from leasebeat.node.loop import Turn
+from leasebeat.node.standing import Standing
+from leasebeat.runtime import Runtime
+from leasebeat.store.base import Store
+
+_SOON_S = 0.1
+_NAME_TAKEN_S = 1.0
+
+
+class Heartbeat:
+    """Joins, then beats every `beat_s`."""
+
+    name = "heartbeat"
+
+    def __init__(  # the ports it stands between
+        self,
+        runtime: Runtime,
+        store: Store,
+        standing: Standing,
+        dispatch: Dispatch,
+        is_gone: Callable[[NodeFacts], bool],
+        vitals: Callable[[], Vitals],
+    ) -> None:
+        self.waiter = runtime.waiter()
+        self._runtime = runtime
+        self._store = store
+        self._standing = standing
+        self._dispatch = dispatch
+        self._is_gone = is_gone
+        self._vitals = vitals
+        self._told_taken = False
+        self.joined: Callable[[], None] = lambda: None  #: called after each join
+
+    def run_once(self) -> Turn:
+        """Join if this node has no row, else beat."""
+        node_id = self._standing.node_id
+        return self._join() if node_id is None else self._beat(node_id)
+
+    def _join(self) -> Turn:
+        # A new id only after the old life's tasks are dead: they would run beside their successors.
+        if self._dispatch.running(leashed_only=True):
+            self._dispatch.lose()
+            return Turn(_SOON_S)
+        started = self._runtime.boottime()
+        facts = replace(self._standing.facts, id=self._runtime.new_id())
+        try:
+            self._store.join(facts)
+        except Duplicate:
+            return self._name_taken(facts.name)
+        self._standing.lease.begin(started)
+        self._standing.joined(facts.id, facts.state)
+        self._told_taken = False
+        event("INFO", "node_joined", "joined", node=facts.name, node_id=facts.id)
+        self.joined()
+        return Turn(self._standing.facts.beat_s)
+
+    def _name_taken(self, name: str) -> Turn:
+        """A present node has this name: a dead predecessor on this host is purged, anybody else waited for."""
+        known = self._store.node_named(name)
+        if known is None:
+            return Turn(_SOON_S)
+        member, facts = known
+        if self._is_gone(facts):
+            self._store.purge(member.id, member.beat_seq, watched=False)
+            event(
+                "INFO", "predecessor_purged", "this name's former node is dead", node=name, node_id=member.id
+            )
+            return Turn(0.0)
+        if not self._told_taken:
+            self._told_taken = True
+            event(
+                "WARNING",
+                "name_taken",
+                f"a node called {name!r} is there (host {facts.host}, pid {facts.pid}); waiting until it has left or"
+                " been purged. Give each node its own [node] name",
+                node_id=member.id,
+            )
+        return Turn(_NAME_TAKEN_S)
+
+    def _beat(self, node_id: str) -> Turn:
+        started = self._runtime.boottime()
+        if not self._store.beat(node_id, self._vitals()):
+            event("ERROR", "node_purged", "purged; joining again under a new id", node_id=node_id)
+            self._standing.gone()
+            self._standing.lease.end()
+            self._dispatch.lose()
+            return Turn(0.0)
+        if self._standing.lease.renew(started):
+            return Turn(max(0.0, self._standing.facts.beat_s - (self._runtime.boottime() - started)))
+        return self._back_from_a_lapse(started)
+
+    def _back_from_a_lapse(self, started: float) -> Turn:
+        """The row stands, but the lease had run out: what was started under it is stopped first."""
+        self._standing.lease.lapse()
+        if self._dispatch.running(leashed_only=True):
+            self._dispatch.lose()
+            return Turn(_SOON_S)
+        self._standing.lease.begin(started)
+        return Turn(self._standing.facts.beat_s)
+
+
+class Watchdog:
+    """Kills what is on the leash when the trust window closes. Calls no port but the executors."""
+
+    name = "watchdog"
+
+    def __init__(self, runtime: Runtime, standing: Standing, dispatch: Dispatch) -> None:
+        self.waiter = runtime.waiter()
+        self._standing = standing
+        self._dispatch = dispatch
+
+    def run_once(self) -> Turn:
+        """Look at the lease."""
+        lease = self._standing.lease
+        if lease.holds():
+            return Turn(max(0.01, min(0.5, lease.remaining())))
+        if lease.lapse() and self._standing.node_id is not None:
+            self._dispatch.lose()
+        return Turn(0.5)

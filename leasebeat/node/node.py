@@ -1,0 +1,244 @@
+"""A node: its services, wired, and their threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from leasebeat.coordination.base import Coordinator
+from leasebeat.executors.base import Executor, Leash
+from leasebeat.gate.base import Gate
+from leasebeat.logs import event
+from leasebeat.model.instant import from_seconds
+from leasebeat.model.node import Member, NodeFacts, Vitals
+from leasebeat.model.run import RunKey, key_text
+from leasebeat.node.audit import Audit
+from leasebeat.node.catalog import Catalog, Changes
+from leasebeat.node.claim import Claimer
+from leasebeat.node.clock import StoreClock
+from leasebeat.node.dispatch import Dispatch
+from leasebeat.node.drain import Drain
+from leasebeat.node.due import Due
+from leasebeat.node.finish import Finish, Outbox
+from leasebeat.node.heartbeat import Heartbeat, Watchdog
+from leasebeat.node.lease import Lease
+from leasebeat.node.loop import Loop, Service
+from leasebeat.node.membership import Membership
+from leasebeat.node.pull import Pull
+from leasebeat.node.purge import Purge
+from leasebeat.node.retention import Ages, Retention
+from leasebeat.node.standing import Standing
+from leasebeat.runtime import Runtime, Task
+from leasebeat.store.base import AuditRow, FinishRow, Orphan, Store
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """What a node is told about itself. `facts.id` is drawn at each join."""
+
+    facts: NodeFacts
+    drain_s: float = 60.0
+    kill_grace_s: float = 10.0
+    audit_lag_s: float = 2.0
+    role_lease_s: float = 4.0
+    catch_up_per_s: int = 50
+    ages: Ages = field(default_factory=Ages)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that somebody may want to be woken for."""
+
+    kind: str  #: failed, timed_out, lost, missed, problem, purged
+    subject: str  #: the schedule's name, or the node's
+    reason: str
+    key: str = ""  #: the run's text key
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside a node."""
+
+    runtime: Runtime
+    store: Store
+    gate: Gate
+    coordinator: Coordinator
+    executors: Mapping[str, Executor]
+    leash: Leash
+    is_gone: Callable[[NodeFacts], bool]  #: whether a node of this host is provably dead
+    usage: Callable[[], tuple[float, int]] = lambda: (0.0, 0)  #: CPU %, bytes of memory
+    tell: Callable[[Notice], None] = lambda _: None
+
+
+class Node:
+    """One running worker, apart from its process. `start` once; `ended` is set when it has left."""
+
+    def __init__(self, config: NodeConfig, ports: Ports) -> None:
+        runtime, store = ports.runtime, ports.store
+        self._ports = ports
+        self._tasks: list[Task] = []
+        self._stopped = False
+        self.ended = runtime.waiter()
+        self.clock = StoreClock(runtime)
+        self.lease = Lease(runtime, ports.leash, config.facts.beat_s)
+        self.standing = Standing(config.facts, self.clock, self.lease)
+        self.catalog = Catalog(runtime, store)
+        self.outbox = Outbox(runtime)
+        self.dispatch = Dispatch(
+            runtime,
+            store,
+            self.standing,
+            self.catalog,
+            ports.executors,
+            ports.leash,
+            self.outbox,
+            config.kill_grace_s,
+        )
+        self.pull = Pull(runtime, store, self.standing, self.dispatch)
+        self.dispatch.freed = self.pull.slot_freed
+        self.finish = Finish(store, self.outbox, self.dispatch.forget, self._run_ended, self._queued)
+        claimer = Claimer(store, ports.gate, self.standing, self.catalog, self.dispatch, self._queued)
+        self.due = Due(runtime, self.standing, self.catalog, claimer)
+        self.heartbeat = Heartbeat(runtime, store, self.standing, self.dispatch, ports.is_gone, self._vitals)
+        self.watchdog = Watchdog(runtime, self.standing, self.dispatch)
+        self.purge = Purge(
+            runtime,
+            store,
+            ports.gate,
+            self.standing,
+            ports.coordinator,
+            self.catalog,
+            self._node_purged,
+            self._run_lost,
+        )
+        self.membership = Membership(
+            runtime,
+            store,
+            ports.gate,
+            self.standing,
+            ports.coordinator,
+            self.catalog,
+            self.dispatch,
+            self.pull,
+            self.purge.waiter,
+        )
+        self.audit = Audit(
+            runtime,
+            store,
+            ports.gate,
+            self.standing,
+            ports.coordinator,
+            self.catalog,
+            from_seconds(config.audit_lag_s),
+            from_seconds(config.role_lease_s),
+            config.catch_up_per_s,
+            self._run_missed,
+        )
+        self.retention = Retention(runtime, store, self.standing, lambda: self.audit.leads, config.ages)
+        self.drain = Drain(
+            runtime,
+            store,
+            self.standing,
+            self.dispatch,
+            self.outbox,
+            config.drain_s,
+            config.kill_grace_s,
+            self.stop,
+        )
+        self.heartbeat.joined = self._joined
+        self.membership.draining = self.drain.request
+        self.catalog.listen(self._problems)
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """All services. The heartbeat is the last to be stopped."""
+        return (
+            self.membership,
+            self.due,
+            self.pull,
+            self.finish,
+            self.purge,
+            self.audit,
+            self.retention,
+            self.drain,
+            self.watchdog,
+            self.heartbeat,
+        )
+
+    def start(self) -> None:
+        """Start a thread for each service."""
+        for service in self.services:
+            loop = Loop(service, self._ports.runtime, lambda: self._stopped)
+            self._tasks.append(self._ports.runtime.start(service.name, loop.run))
+
+    def stop(self) -> None:
+        """Let all services end after their present turn: after a drain, or when nothing matters any more."""
+        self._stopped = True
+        for service in self.services:
+            service.waiter.wake()
+        self.ended.wake()
+
+    def join(self, seconds: float) -> bool:
+        """Wait for the services' threads, at most that long in all; True if all have ended."""
+        end = self._ports.runtime.monotonic() + seconds
+        return all(task.join(max(0.0, end - self._ports.runtime.monotonic())) for task in self._tasks)
+
+    # what services tell each other
+
+    def _joined(self) -> None:
+        self.membership.waiter.wake()
+
+    def _queued(self) -> None:
+        """Rows were born queued, or went back to the queue: for any node."""
+        self.pull.hint()
+        self._ports.gate.notify("queue")
+
+    def _vitals(self) -> Vitals:
+        cpu, memory = self._ports.usage()
+        return Vitals(
+            running=self.dispatch.busy,
+            cpu_pct=cpu,
+            memory_bytes=memory,
+            clock_offset_ms=self.clock.host_offset_ms(),
+            digest=self.catalog.digest,
+        )
+
+    # what people are told
+
+    def _run_ended(self, row: FinishRow) -> None:
+        key = self._key(row.key)
+        level = "INFO" if row.status == "succeeded" or row.again else "WARNING"
+        what = "run goes back to the queue" if row.again else f"run {row.status}"
+        event(
+            level, "run_ended", what, key=key, attempt=row.attempt, status=row.status, reason=row.reason or ""
+        )
+        if not row.again and row.status in ("failed", "timed_out", "lost"):
+            self._tell(row.status, row.key, row.reason or "", row.attempt)
+
+    def _run_missed(self, row: AuditRow) -> None:
+        self._tell("missed", row.key, row.reason or "", 0)
+
+    def _run_lost(self, orphan: Orphan) -> None:
+        self._tell("lost", orphan.key, f"node gone: {orphan.node_id}", orphan.attempt)
+
+    def _node_purged(self, member: Member) -> None:
+        self._ports.tell(
+            Notice("purged", member.name, f"node {member.name} missed three beats and was purged")
+        )
+
+    def _problems(self, changes: Changes) -> None:
+        for entry in changes:
+            if entry.version.problem and not entry.version.deleted:
+                name = entry.schedule.name if entry.schedule else str(entry.version.schedule_id)
+                self._ports.tell(Notice("problem", name, entry.version.problem))
+
+    def _tell(self, kind: str, key: RunKey, reason: str, attempt: int) -> None:
+        self._ports.tell(Notice(kind, self._name(key), reason, self._key(key), attempt))
+
+    def _name(self, key: RunKey) -> str:
+        entry = self.catalog.get(key.schedule_id)
+        return entry.schedule.name if entry and entry.schedule else str(key.schedule_id)
+
+    def _key(self, key: RunKey) -> str:
+        return key_text(self._name(key), key)

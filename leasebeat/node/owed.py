@@ -1,0 +1,138 @@
+"""Which instants were due, and what becomes of one that has no row. Pure.
+
+The calendar of the past, the definition of the present: whether an instant was due is decided by
+the version that was in force at it; whether it may still run, by the newest version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from leasebeat.model.instant import SECOND, Instant, Micros, from_seconds, to_text
+from leasebeat.model.run import ReasonCode, RunKey
+from leasebeat.node.catalog import Entry, entry_of
+from leasebeat.store.base import AuditRow, Version
+from leasebeat.triggers import in_window, instants
+
+SPAN = 1000
+"""Missed instants in a row of one schedule that get rows of their own; older ones share one."""
+
+MOST_WALKED = 100_000
+"""Instants of one schedule walked in one go: more than a day of one each second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A due instant; with `until`, all `count` instants of the schedule from it to there."""
+
+    key: RunKey
+    until: Instant | None = None
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the auditor looks at: (after, cut]. `catch_up`: it was so long that misfire policies apply."""
+
+    after: Instant
+    cut: Instant
+    now: Instant
+    catch_up: bool
+
+
+def owed_by(entry: Entry, after: Instant, until: Instant) -> list[Instant]:
+    """The instants of (after, until] at which this version, if in force, was due."""
+    if not entry.fires or entry.schedule is None or entry.trigger is None:
+        return []
+    found = instants(entry.trigger, max(after, (entry.schedule.starts_at or 0) - 1), until, MOST_WALKED)
+    return [instant for instant in found if in_window(entry.schedule, instant)]
+
+
+def owed_by_history(
+    versions: Sequence[Version], after: Instant, until: Instant
+) -> Iterator[tuple[int, Instant]]:
+    """(schedule_id, instant) due in (after, until], by versions sorted by (schedule_id, valid_from, id).
+
+    A version is in force for valid_from < f <= the next one's valid_from.
+    """
+    for index, version in enumerate(versions):
+        following = versions[index + 1] if index + 1 < len(versions) else None
+        same = following is not None and following.schedule_id == version.schedule_id
+        end = min(until, following.valid_from) if same and following else until
+        begin = max(after, version.valid_from)
+        if begin < end:
+            for instant in owed_by(entry_of(version, version.valid_from), begin, end):
+                yield version.schedule_id, instant
+
+
+def spans(schedule_id: int, found: Sequence[Instant]) -> list[Owed]:
+    """The instants of one schedule as they are recorded: the newest SPAN singly, the older ones as one."""
+    older = len(found) - SPAN
+    singly = [Owed(RunKey(instant, schedule_id)) for instant in found[max(0, older) :]]
+    if older <= 0:
+        return singly
+    return [Owed(RunKey(found[0], schedule_id), found[older - 1], older), *singly]
+
+
+def audit_row(owed: Owed, newest: Entry | None, window: Window, delay: Micros) -> AuditRow:
+    """What becomes of a due instant without a row."""
+    status, code, reason = _verdict(owed, newest, window)
+    schedule = newest.schedule if newest else None
+    return AuditRow(
+        key=owed.key,
+        version=newest.version.id if newest and not newest.version.deleted else None,
+        status=status,
+        reason_code=code,
+        reason=reason,
+        queue=schedule.queue if schedule else "default",
+        priority=schedule.priority if schedule else 0,
+        delay=delay,
+        grace=from_seconds(schedule.misfire_grace_s) if schedule else 0,
+        serial=schedule.serial if schedule and status == "queued" else None,
+        overlap=schedule.overlap if schedule else "allow",
+        until=owed.until,
+        missed_count=owed.count if owed.until is not None else None,
+    )
+
+
+def _verdict(owed: Owed, newest: Entry | None, window: Window) -> tuple[str, str | None, str | None]:
+    if change := _change(owed.key.fire_at, newest):
+        return "skipped", ReasonCode.DEFINITION_CHANGED, f"definition changed: {change}"
+    assert newest is not None
+    assert newest.schedule is not None
+    schedule = newest.schedule
+    late = (window.now - owed.key.fire_at) / SECOND
+    if owed.until is not None:
+        return _missed(f"{owed.count} instants until {to_text(owed.until)} were missed")
+    if late > schedule.misfire_grace_s:
+        return _missed(f"found {late:.0f} s late, misfire_grace_s is {schedule.misfire_grace_s:g}")
+    if window.catch_up and schedule.misfire == "skip":
+        return _missed(f"found {late:.0f} s late, and misfire is skip")
+    if window.catch_up and schedule.misfire == "once" and not _latest(owed.key.fire_at, newest, window):
+        return _missed(f"found {late:.0f} s late; misfire is once, and a later instant was missed, too")
+    return "queued", None, None
+
+
+def _missed(reason: str) -> tuple[str, str, str]:
+    return "missed", ReasonCode.MISFIRE, reason
+
+
+def _change(instant: Instant, newest: Entry | None) -> str | None:
+    """How the newest version differs so that the instant may not run any more."""
+    if newest is None or newest.version.deleted:
+        return "the schedule was deleted before the run was opened"
+    if not newest.version.enabled:
+        return "the schedule was paused before the run was opened"
+    if newest.schedule is None:
+        return "the schedule's row cannot be used any more"
+    if not newest.has(instant):
+        return "the newest version does not have this instant"
+    return None
+
+
+def _latest(instant: Instant, newest: Entry, window: Window) -> bool:
+    """Whether the schedule has no later instant up to the cut: no memory between batches is needed."""
+    assert newest.trigger is not None
+    following = newest.trigger.next(instant)
+    return following is None or following > window.cut

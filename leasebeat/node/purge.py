@@ -1,0 +1,152 @@
+"""Purging dead nodes, and taking back what nobody holds any more.
+
+The purge is only a flip of the node's state, on an unchanged beat counter. Taking back its runs is
+a separate step, repeated by any node for as long as there are any: a claim may commit on a node
+after its purge (docs/protocol.md, A1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from leasebeat.coordination.base import Coordinator
+from leasebeat.errors import Duplicate
+from leasebeat.gate.base import Gate
+from leasebeat.logs import event
+from leasebeat.model.node import Member
+from leasebeat.model.run import ReasonCode
+from leasebeat.node.catalog import Catalog
+from leasebeat.node.loop import AT_ONCE, Turn
+from leasebeat.node.standing import Standing
+from leasebeat.node.verdict import MOST_TAKE_OVERS
+from leasebeat.runtime import Runtime
+from leasebeat.store.base import BATCH, DressRow, Orphan, Poll, ReclaimRow, SettleRow, Store, Undressed
+
+_THOROUGH_S = 30.0
+
+
+class Purge:
+    """Works when a poll has shown that there is something to do, and looks around by itself every 30 s."""
+
+    name = "purge"
+
+    def __init__(  # the ports it stands between
+        self,
+        runtime: Runtime,
+        store: Store,
+        gate: Gate,
+        standing: Standing,
+        coordinator: Coordinator,
+        catalog: Catalog,
+        purged: Callable[[Member], None],
+        lost: Callable[[Orphan], None],
+    ) -> None:
+        self.waiter = runtime.waiter()
+        self._runtime = runtime
+        self._store = store
+        self._gate = gate
+        self._standing = standing
+        self._coordinator = coordinator
+        self._catalog = catalog
+        self._purged = purged
+        self._lost = lost
+        self._seen: Poll | None = None
+        self._thorough = float("-inf")
+
+    def run_once(self) -> Turn:
+        """Purge, take back, sweep: whatever the last poll has shown."""
+        poll = self._standing.poll
+        if poll is None:
+            return Turn()
+        dead = self._purge_dead()
+        took = self._take_back() if dead or self._wants(poll, poll.orphans) or self._thorough_due() else 0
+        swept = self._sweep() if self._wants(poll, poll.sweep) else 0
+        self._seen = poll
+        if took:
+            self._gate.notify("queue")
+        return AT_ONCE if took >= BATCH else Turn(did=dead + took + swept)
+
+    def _wants(self, poll: Poll, shown: bool) -> bool:
+        return shown and poll is not self._seen
+
+    def _purge_dead(self) -> int:
+        """Who else may be purging it now: everybody. The flip is a compare-and-swap on its beat counter."""
+        count = 0
+        for member in self._coordinator.dead(self._runtime.boottime()):
+            if self._store.purge(member.id, member.beat_seq):
+                count += 1
+                event(
+                    "WARNING",
+                    "node_purged",
+                    "missed three beats: purged",
+                    node=member.name,
+                    node_id=member.id,
+                )
+                self._purged(member)
+        return count
+
+    def _thorough_due(self) -> bool:
+        return self._runtime.monotonic() - self._thorough >= _THOROUGH_S
+
+    def _take_back(self) -> int:
+        thorough = self._thorough_due()
+        orphans = self._store.orphans(thorough)
+        if thorough:
+            self._thorough = self._runtime.monotonic()
+        if not orphans:
+            return 0
+        rows = [_reclaim(orphan) for orphan in sorted(orphans, key=lambda orphan: orphan.key)]
+        count = self._store.reclaim(rows)
+        again = sum(row.again for row in rows)
+        event(
+            "WARNING",
+            "runs_taken_back",
+            "took back runs of nodes that are gone",
+            requeued=again,
+            runs=len(rows),
+        )
+        for orphan, row in zip(sorted(orphans, key=lambda orphan: orphan.key), rows, strict=True):
+            if not row.again:
+                self._lost(orphan)
+        return count
+
+    # queued rows that nobody owns
+
+    def _sweep(self) -> int:
+        undressed = self._store.undressed()
+        if undressed:
+            self._dress(undressed)
+        closed = self._store.close_killed() + self._store.close_deleted() + self._store.expire()
+        if undressed:
+            self._gate.notify("queue")
+        return len(undressed) + closed
+
+    def _dress(self, undressed: Sequence[Undressed]) -> None:
+        """Rows put in by hand get what their schedule says; what cannot run ends with the reason."""
+        self._catalog.refresh()
+        for row in undressed:
+            entry = self._catalog.get(row.key.schedule_id)
+            if entry is None or entry.schedule is None or entry.version.deleted:
+                self._settle(row, ReasonCode.DEFINITION_CHANGED, "there is no usable schedule with that id")
+                continue
+            schedule = entry.schedule
+            dressed = DressRow(
+                row.key, entry.version.runs_as, schedule.queue, schedule.priority, schedule.serial
+            )
+            try:
+                self._store.dress([dressed])
+            except Duplicate:
+                self._settle(row, ReasonCode.OVERLAP, "overlap: another run of the schedule is open")
+
+    def _settle(self, row: Undressed, code: ReasonCode, reason: str) -> None:
+        self._store.settle([SettleRow(row.key, "skipped", code, reason)])
+
+
+def _reclaim(orphan: Orphan) -> ReclaimRow:
+    # Only `fail` and `finish` have their start written before the process begins.
+    rerun = orphan.on_node_loss == "rerun"
+    again = orphan.take_overs < MOST_TAKE_OVERS if rerun else not orphan.started
+    reason = f"node gone: {orphan.node_id}"
+    if rerun and not again:
+        reason += f"; taken over {orphan.take_overs} times without an outcome"
+    return ReclaimRow(orphan.key, orphan.attempt, orphan.node_id, again, reason)

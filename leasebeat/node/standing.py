@@ -1,0 +1,48 @@
+"""Where this node stands in the fleet: what its services share."""
+
+from __future__ import annotations
+
+from leasebeat.model.node import NodeFacts, NodeState
+from leasebeat.node.clock import StoreClock
+from leasebeat.node.lease import Lease
+from leasebeat.node.ranking import Ranking
+from leasebeat.store.base import Poll
+
+
+class Standing:
+    """Written by the heartbeat (id), the membership (all else); read by every service.
+
+    Each attribute is replaced whole, so readers need no lock.
+    """
+
+    def __init__(self, facts: NodeFacts, clock: StoreClock, lease: Lease) -> None:
+        self.facts = facts
+        self.clock = clock
+        self.lease = lease
+        self.node_id: str | None = None  #: None before the first join and after a purge
+        self.state = facts.state
+        self.ranking = Ranking()
+        self.poll: Poll | None = None
+
+    def joined(self, node_id: str, state: NodeState) -> None:
+        """A row of its own from now on."""
+        self.node_id, self.state = node_id, state
+
+    def gone(self) -> None:
+        """Its row is purged or has left; it may come back under a new id."""
+        self.node_id, self.poll, self.ranking = None, None, Ranking()
+
+    @property
+    def takes_work(self) -> bool:
+        """Whether it may open or pull runs: live, and sure of it."""
+        return self.node_id is not None and self.state == NodeState.LIVE and self.lease.holds()
+
+    @property
+    def dispatches(self) -> bool:
+        """It opens fires."""
+        return "dispatch" in self.facts.roles
+
+    @property
+    def executes(self) -> bool:
+        """It runs tasks."""
+        return "execute" in self.facts.roles
