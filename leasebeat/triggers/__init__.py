@@ -1,0 +1,20 @@
+"""When schedules fire: pure functions of text, zone and instant, the same on every node."""
+
+from leasebeat.triggers.groups import Due, TriggerGroups
+from leasebeat.triggers.language import parse
+from leasebeat.triggers.schedules import TriggerKey, in_window, trigger_for, trigger_key
+from leasebeat.triggers.trigger import Trigger, instants
+from leasebeat.triggers.zones import tzdata_version
+
+__all__ = [
+    "Due",
+    "Trigger",
+    "TriggerGroups",
+    "TriggerKey",
+    "in_window",
+    "instants",
+    "parse",
+    "trigger_for",
+    "trigger_key",
+    "tzdata_version",
+]
