@@ -1,0 +1,237 @@
+"""The embedded store: one SQLite file, shared by the workers and commands of one host.
+
+What SQLite gives: one writer at a time, readers never wait (WAL), a commit is on the disk when it
+returns (synchronous=FULL). Every write begins with BEGIN IMMEDIATE, because a transaction that
+reads first and writes later is refused at once, without waiting, when another process wrote in
+between. The store's time is the host's clock, read after the write lock was gained and the same
+all through a statement.
+
+Instants lie in the file as text, `2026-11-20 03:00:00.000000`, because people read them with the
+sqlite3 shell; the schema's CHECKs leave each instant that one form. Statements write them with
+`utc_text(micros)` and `utc_now()`, and give them back as text under names that end in `_at` (or
+are among `INSTANT_COLUMNS`), which become integers here.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import quote
+from weakref import WeakSet
+
+from leasebeat.errors import Busy, Duplicate, NoStore, Refused, StoreError, StoreUnfit, Unavailable, Unknown
+from leasebeat.model.instant import Instant, from_datetime, to_datetime
+from leasebeat.runtime import Runtime
+from leasebeat.store.session import FaultHook, Record, SqlValue
+from leasebeat.store.statements import load
+
+__all__ = ["BUSY_S", "SqliteSession", "network_filesystem"]
+
+BUSY_S = 2.0
+"""How long a statement waits for another writer, in seconds."""
+
+INSTANT_COLUMNS = frozenset({"now", "until", "watermark", "valid_from"})
+"""Columns that hold instants although their names do not end in `_at`."""
+
+_DUPLICATE = frozenset(
+    {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID}
+)
+_BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+_AWAY = frozenset(
+    {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+    | {sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOMEM}
+)
+_UNFIT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
+
+
+def utc_text(instant: Instant | None) -> str | None:
+    """The one form in which the file holds an instant: 26 characters, UTC."""
+    return None if instant is None else to_datetime(instant).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def utc_micros(text: str | None) -> Instant | None:
+    """The instant of such a text."""
+    return None if text is None else from_datetime(datetime.fromisoformat(text).replace(tzinfo=UTC))
+
+
+class _Connection:
+    """One thread's connection, and the time that its present statement sees."""
+
+    def __init__(self, path: Path, clock: Callable[[], Instant]) -> None:
+        self._clock = clock
+        self._now = ""
+        self.file = _identity(path)
+        # mode=rw: a file that is not there is an error, never a new and empty store.
+        self.raw = sqlite3.connect(
+            f"file:{quote(str(path))}?mode=rw",
+            uri=True,
+            timeout=BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,  # close() closes those of all threads
+            cached_statements=256,
+        )
+        self.raw.create_function("utc_now", 0, lambda: self._now, deterministic=True)
+        self.raw.create_function("utc_text", 1, utc_text, deterministic=True)
+        self.raw.create_function("utc_micros", 1, utc_micros, deterministic=True)
+        self.raw.execute("PRAGMA synchronous = FULL")
+
+    def run(self, sql: str, params: dict[str, SqlValue]) -> sqlite3.Cursor:
+        # One time for the whole statement, as a server has it; a write has the lock by now.
+        self._now = utc_text(self._clock()) or ""
+        return self.raw.execute(sql, params)
+
+
+class SqliteSession:
+    """One SQLite file, with a connection for each thread that asks.
+
+    `clock` is the store's own time; only tests give another than the runtime's.
+    `fault` is called around each statement; tests kill the process or raise in it.
+    """
+
+    dialect = "sqlite"
+
+    def __init__(
+        self,
+        path: Path,
+        runtime: Runtime,
+        *,
+        clock: Callable[[], Instant] | None = None,
+        fault: FaultHook | None = None,
+    ) -> None:
+        self.path = path
+        self._clock = clock or (lambda: from_datetime(runtime.wall()))
+        self._fault = fault or _no_fault
+        self._statements = load("sqlite")
+        self._local = threading.local()
+        self._all: WeakSet[_Connection] = WeakSet()  # weak: when a thread ends, its connection goes with it
+        self._lock = runtime.lock()
+
+    def query(self, name: str, **params: SqlValue) -> list[Record]:
+        """The rows of the statement called `name`; instants as integers."""
+        self._fault(name, "before")
+        with self._translated(name) as connection:
+            rows = _records(connection.run(self._statements[name], params))
+        self._fault(name, "after")
+        return rows
+
+    def execute(self, name: str, **params: SqlValue) -> int:
+        """Run the statement called `name`; how many rows it inserted, matched or deleted."""
+        self._fault(name, "before")
+        with self.transaction(), self._translated(name) as connection:
+            count = connection.run(self._statements[name], params).rowcount
+        self._fault(name, "after")
+        return count
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """BEGIN IMMEDIATE ... COMMIT around the statements inside; within another one, a part of it."""
+        with self._translated("BEGIN") as connection:
+            inner = connection.raw.in_transaction
+            if not inner:
+                connection.raw.execute("BEGIN IMMEDIATE")
+        if inner:
+            yield
+            return
+        try:
+            yield
+        except BaseException:
+            self._rollback()
+            raise
+        self._commit(connection)
+
+    def _commit(self, connection: _Connection) -> None:
+        try:
+            connection.raw.execute("COMMIT")
+        except sqlite3.Error as problem:
+            # It may have reached the disk although its sync failed; the next start would find it there.
+            self.forget()
+            raise Unknown(f"{self.path}: whether the commit was kept is not known: {problem}") from problem
+
+    def _rollback(self) -> None:
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        # A connection that was thrown away has rolled back; and so has SQLite itself when the disk is full.
+        if connection is not None and connection.raw.in_transaction:
+            connection.raw.execute("ROLLBACK")
+
+    def forget(self) -> None:
+        """Close the calling thread's connection; the next statement opens another."""
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        self._local.connection = None
+        if connection is not None:
+            connection.raw.close()
+
+    def close(self) -> None:
+        """Close every thread's connection. No statement may be under way."""
+        with self._lock:
+            connections, self._local = list(self._all), threading.local()
+        for connection in connections:
+            connection.raw.close()
+
+    @contextmanager
+    def _translated(self, name: str) -> Iterator[_Connection]:
+        """The thread's connection; what SQLite raises, in the words of `errors`."""
+        try:
+            yield self._connection()
+        except sqlite3.Error as problem:
+            error = _translate(problem, f"{self.path}: {name}: {problem}")
+            if isinstance(error, Unavailable):
+                self.forget()
+            raise error from problem
+
+    def _connection(self) -> _Connection:
+        connection: _Connection | None = getattr(self._local, "connection", None)
+        if connection is not None and connection.file == _identity(self.path):
+            return connection
+        if connection is not None:
+            # A copy was put in its place: what is written to the old file would be seen by nobody.
+            self.forget()
+            raise Unavailable(f"{self.path} was replaced by another file")
+        connection = self._local.connection = _Connection(self.path, self._clock)
+        with self._lock:
+            self._all.add(connection)
+        return connection
+
+
+def _no_fault(name: str, when: str) -> None:
+    pass
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError as problem:
+        raise NoStore(f"there is no store at {path}: run `python scheduler.py init`") from problem
+    except OSError as problem:
+        raise Unavailable(f"{path} cannot be reached: {problem}") from problem
+    return found.st_dev, found.st_ino
+
+
+def _records(cursor: sqlite3.Cursor) -> list[Record]:
+    names = [column[0] for column in cursor.description or ()]
+    instants = [name for name in names if name.endswith("_at") or name in INSTANT_COLUMNS]
+    records: list[Record] = [dict(zip(names, row, strict=True)) for row in cursor]
+    for record in records:
+        for name in instants:
+            if isinstance(record[name], str):
+                record[name] = utc_micros(record[name])
+    return records
+
+
+def _translate(problem: sqlite3.Error, message: str) -> Exception:
+    code: int = getattr(problem, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    if code in _DUPLICATE:
+        return Duplicate(message)
+    if code & 0xFF in _BUSY:
+        return Busy(message)
+    if code & 0xFF == sqlite3.SQLITE_CONSTRAINT:
+        return Refused(message)
+    if code & 0xFF in _AWAY:
+        return Unavailable(message)
+    if "no such table" in str(problem):
+        return NoStore(message)
+    return StoreUnfit(message) if code & 0xFF in _UNFIT else StoreError(message)
