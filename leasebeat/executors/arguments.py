@@ -1,0 +1,111 @@
+"""What the columns `args`, `command` and `run_as` may say, checked before anything starts."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import cast
+
+from leasebeat.executors.environment import is_reference
+
+Check = Callable[[object], str | None]
+"""Says what is wrong with a value, as the end of "args.NAME = VALUE: expected ..."; None if nothing is."""
+
+LATER = ("memory_mb", "pids_max")
+"""Keys that a later version will know."""
+
+# Anything that ends, joins, nests or expands commands. Quotes are harmless without these.
+_SHELL_ACTIVE = r";&|<>$`(){}\\\n\r\0"
+
+
+def problems_of_args(args: Mapping[str, object], checks: Mapping[str, Check]) -> Iterable[str]:
+    """What is wrong with `args`, one sentence each."""
+    for name, value in args.items():
+        if name in LATER:
+            yield f"args.{name} is not built yet: remove it, and limit the task by other means"
+        elif name not in checks:
+            yield f"args.{name} is unknown; known are {', '.join(sorted(checks))}"
+        elif (expected := checks[name](value)) is not None:
+            yield f"args.{name} = {value!r}: expected {expected}"
+
+
+def text(value: object) -> str | None:
+    """Text, or a reference to it."""
+    return None if _is_text(value) else 'text, or {"file": PATH} or {"env": NAME}'
+
+
+def plain_text(value: object) -> str | None:
+    """Text that stands in the table itself."""
+    return None if isinstance(value, str) and "\0" not in value else "text"
+
+
+def texts_by_name(value: object) -> str | None:
+    """An object of texts, numbers and references."""
+    named = cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {"": None}
+    good = all(
+        re.fullmatch(r"[^=\0]+", name) and (_is_text(part) or isinstance(part, int | float))
+        for name, part in named.items()
+    )
+    return None if good else 'an object of texts, like {"NAME": "value"}'
+
+
+def codes(value: object) -> str | None:
+    """A list of exit or status codes."""
+    numbers = cast("list[object]", value) if isinstance(value, list | tuple) else []
+    good = numbers and all(type(number) is int for number in numbers)
+    return None if good else "a list of whole numbers, like [0, 3]"
+
+
+def absolute_path(value: object) -> str | None:
+    """A folder by its whole path."""
+    good = isinstance(value, str) and value.startswith("/") and "\0" not in value
+    return None if good else "an absolute path"
+
+
+def one_of(*words: str) -> Check:
+    """One of `words`."""
+    return lambda value: None if value in words else " or ".join(words)
+
+
+def problem_of_user(run_as: str | None, allowed: Iterable[str]) -> str | None:
+    """Why tasks may not run as that user on this host; None if they may."""
+    if run_as is None or run_as == own_user():
+        return None
+    if run_as not in allowed:
+        return f"run_as = {run_as!r} is neither the worker's own user nor in [node] allow_users of this host"
+    if os.geteuid() != 0:
+        return f"run_as = {run_as!r}: only a worker that runs as root can start tasks as another user"
+    return None
+
+
+def own_user() -> str:
+    """The name of the user that the worker runs as."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def command_is_allowed(command: str, patterns: Iterable[str]) -> bool:
+    """Whether a pattern covers the whole command line.
+
+    In a pattern `*` stands for any characters but those that mean something to the shell, so that
+    `/opt/jobs/*` does not allow `/opt/jobs/x; rm -rf /`, and never for `..`. A lone `*` allows all.
+    """
+    return any(
+        pattern in ("*", command)
+        or (".." not in command and _as_expression(pattern).fullmatch(command) is not None)
+        for pattern in patterns
+    )
+
+
+@cache
+def _as_expression(pattern: str) -> re.Pattern[str]:
+    return re.compile(f"[^{_SHELL_ACTIVE}]*".join(map(re.escape, pattern.split("*"))))
+
+
+def _is_text(value: object) -> bool:
+    return (isinstance(value, str) and "\0" not in value) or is_reference(value)
