@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from leasebeat.errors import Duplicate
+from leasebeat.executors.base import Leash
 from leasebeat.logs import event
 from leasebeat.model.node import NodeFacts, Vitals
 from leasebeat.node.dispatch import Dispatch
@@ -46,7 +47,7 @@ class Heartbeat:
         self._is_gone = is_gone
         self._vitals = vitals
         self._told_taken = False
-        self.joined: Callable[[], None] = lambda: None  #: called after each join
+        self.joined: Callable[[str], None] = lambda _: None  #: called with the id after each join
 
     def run_once(self) -> Turn:
         """Join if this node has no row, else beat."""
@@ -68,11 +69,11 @@ class Heartbeat:
         self._standing.joined(facts.id, facts.state)
         self._told_taken = False
         event("INFO", "node_joined", "joined", node=facts.name, node_id=facts.id)
-        self.joined()
+        self.joined(facts.id)
         return Turn(self._standing.facts.beat_s)
 
     def _name_taken(self, name: str) -> Turn:
-        """A present node has this name: a dead predecessor on this host is purged, anybody else waited for."""
+        """A present node has this name: a predecessor that is dead is purged, others are waited for."""
         known = self._store.node_named(name)
         if known is None:
             return Turn(_SOON_S)
@@ -85,13 +86,9 @@ class Heartbeat:
             return Turn(0.0)
         if not self._told_taken:
             self._told_taken = True
-            event(
-                "WARNING",
-                "name_taken",
-                f"a node called {name!r} is there (host {facts.host}, pid {facts.pid}); waiting until it has left or"
-                " been purged. Give each node its own [node] name",
-                node_id=member.id,
-            )
+            where = f"host {facts.host}, pid {facts.pid}"
+            advice = "waiting until it has left or been purged; give each node its own [node] name"
+            event("WARNING", "name_taken", f"{name!r} is taken ({where}): {advice}", node_id=member.id)
         return Turn(_NAME_TAKEN_S)
 
     def _beat(self, node_id: str) -> Turn:
@@ -117,17 +114,24 @@ class Heartbeat:
 
 
 class Watchdog:
-    """Kills what is on the leash when the trust window closes. Calls no port but the executors."""
+    """Kills what is on the leash when the trust window closes, and replaces a guardian that died.
+
+    It never waits for the store. Without a guardian nothing runs, so that waiting for one delays no kill.
+    """
 
     name = "watchdog"
 
-    def __init__(self, runtime: Runtime, standing: Standing, dispatch: Dispatch) -> None:
+    def __init__(self, runtime: Runtime, standing: Standing, dispatch: Dispatch, leash: Leash) -> None:
         self.waiter = runtime.waiter()
         self._standing = standing
         self._dispatch = dispatch
+        self._leash = leash
 
     def run_once(self) -> Turn:
-        """Look at the lease."""
+        """Look at the lease and the leash."""
+        if not self._leash.alive():
+            event("ERROR", "guardian_died", "the guardian died, and the tasks with it; starting another")
+            self._leash.restore()
         lease = self._standing.lease
         if lease.holds():
             return Turn(max(0.01, min(0.5, lease.remaining())))

@@ -67,6 +67,7 @@ class Ports:
     executors: Mapping[str, Executor]
     leash: Leash
     is_gone: Callable[[NodeFacts], bool]  #: whether a node of this host is provably dead
+    joined: Callable[[str], None] = lambda _: None  #: called with the node's id after each join
     usage: Callable[[], tuple[float, int]] = lambda: (0.0, 0)  #: CPU %, bytes of memory
     tell: Callable[[Notice], None] = lambda _: None
 
@@ -101,7 +102,7 @@ class Node:
         claimer = Claimer(store, ports.gate, self.standing, self.catalog, self.dispatch, self._queued)
         self.due = Due(runtime, self.standing, self.catalog, claimer)
         self.heartbeat = Heartbeat(runtime, store, self.standing, self.dispatch, ports.is_gone, self._vitals)
-        self.watchdog = Watchdog(runtime, self.standing, self.dispatch)
+        self.watchdog = Watchdog(runtime, self.standing, self.dispatch, ports.leash)
         self.purge = Purge(
             runtime,
             store,
@@ -186,7 +187,8 @@ class Node:
 
     # what services tell each other
 
-    def _joined(self) -> None:
+    def _joined(self, node_id: str) -> None:
+        self._ports.joined(node_id)
         self.membership.waiter.wake()
 
     def _queued(self) -> None:

@@ -1,0 +1,418 @@
+"""The composition root: the only place that picks adapters.
+
+`open_session` and `open_desk` serve the commands, `run_worker` the worker. What a setup does not
+use (Redis, PyMySQL, HTTP) is not even imported.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import platform
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leasebeat import __version__, faults, logs
+from leasebeat.coordination.store import StoreCoordinator
+from leasebeat.errors import Refused, SettingsError, StoreError, StoreUnfit
+from leasebeat.gate.base import Gate, OpenGate
+from leasebeat.logs import event
+from leasebeat.model.node import NodeFacts, NodeState
+from leasebeat.node.node import Node, NodeConfig, Notice, Ports
+from leasebeat.node.retention import Ages
+from leasebeat.runtime import Runtime, SystemRuntime
+from leasebeat.settings import Settings, load
+from leasebeat.triggers import tzdata_version
+
+if TYPE_CHECKING:
+    from leasebeat.alerts import Alerts
+    from leasebeat.executors.base import Executor
+    from leasebeat.executors.leash import GuardianLeash
+    from leasebeat.store.desk import Desk
+    from leasebeat.store.session import Session
+
+__all__ = ["open_desk", "open_session", "run_worker"]
+
+_STORE_PATIENCE_S = 30.0
+_LOOK_S = 0.2
+_LAST_WORDS_S = 5.0
+
+
+# --- the store ----------------------------------------------------------------------------------
+
+
+def open_session(settings: Settings, runtime: Runtime | None = None) -> Session:
+    """The store that the settings name; nothing is connected or checked yet."""
+    runtime = runtime or SystemRuntime()
+    url = settings.store.url
+    if url.scheme == "sqlite":
+        from leasebeat.store.sqlite import SqliteSession
+
+        assert url.path is not None
+        return SqliteSession(url.path, runtime)
+    from leasebeat.store.mysql import MysqlSession
+
+    return MysqlSession(url, runtime, ssl_ca=settings.store.ssl_ca, ssl_verify=settings.store.ssl_verify)
+
+
+def open_desk(settings: Settings) -> Desk:
+    """What people's commands ask of the store. Raises NoStore, StoreUnfit, Unavailable."""
+    from leasebeat.store.desk import Desk
+    from leasebeat.store.schema import check
+
+    session = open_session(settings)
+    check(session)
+    return Desk(session)
+
+
+# --- the worker ---------------------------------------------------------------------------------
+
+
+def run_worker(settings: Settings, cordoned: bool = False) -> int:
+    """Run a node until it has left; the exit code of the process.
+
+    Raises SettingsError (NoStore too), StoreUnfit, Unavailable.
+    """
+    logs.configure(settings.log, secrets=_secrets(settings))
+    faulthandler.enable()
+    worker = _Worker(settings, SystemRuntime())
+    try:
+        worker.open(cordoned)
+        return worker.run()
+    finally:
+        worker.close()
+
+
+@dataclass(slots=True)
+class _Signals:
+    """What signals asked for. Handlers only set these; the main thread acts on them."""
+
+    terms: int = 0
+    hups: int = 0
+    dumps: int = 0
+
+    def listen(self) -> None:
+        signal.signal(signal.SIGTERM, self._term)
+        signal.signal(signal.SIGINT, self._term)
+        signal.signal(signal.SIGHUP, self._hup)
+        signal.signal(signal.SIGUSR1, self._dump)
+
+    def _term(self, *_: object) -> None:
+        self.terms += 1
+
+    def _hup(self, *_: object) -> None:
+        self.hups += 1
+
+    def _dump(self, *_: object) -> None:
+        self.dumps += 1
+
+
+@dataclass(slots=True)
+class _Worker:
+    """The parts of one worker process, opened in order and closed in the reverse one."""
+
+    settings: Settings
+    runtime: Runtime
+    node: Node | None = None
+    executors: Mapping[str, Executor] = field(default_factory=dict)
+    leash: GuardianLeash | None = None
+    _closers: list[Callable[[], object]] = field(default_factory=list)
+
+    def open(self, cordoned: bool) -> None:
+        settings, runtime = self.settings, self.runtime
+        if settings.node.coordinator != "store":
+            raise SettingsError("[node] coordinator = 'zookeeper' is not built yet; use 'store'")
+        session = open_session(settings, runtime)
+        self._closers.append(session.close)
+        self._await_store(session)
+        from leasebeat.store.sql import SqlStore
+
+        store = SqlStore(session)
+        installation = store.installation()
+        faults.arm(os.environ, installation)
+        self._open_executors()
+        gate = self._open_gate(installation)
+        alerts = self._open_alerts()
+        leash = self.leash
+        assert leash is not None
+        facts = _facts(settings, cordoned)
+        self.node = Node(
+            _config(settings, facts),
+            Ports(
+                runtime=runtime,
+                store=store,
+                gate=gate,
+                coordinator=StoreCoordinator(),
+                executors=self.executors,
+                leash=leash,
+                is_gone=lambda other: other.id == leash.predecessor or _is_this_process(other, facts),
+                joined=leash.sign,
+                usage=_usage(),
+                tell=_teller(alerts, runtime),
+            ),
+        )
+
+    def run(self) -> int:
+        node = self.node
+        assert node is not None
+        signals = _Signals()
+        signals.listen()
+        node.start()
+        event("INFO", "worker_started", "worker started", node=node.standing.facts.name, version=__version__)
+        terms = hups = dumps = 0
+        while not node.ended.wait(_LOOK_S):
+            if signals.terms > terms:
+                node.drain.request(hurry=signals.terms > 1)
+                terms = signals.terms
+            if signals.hups > hups:
+                self._reload()
+                hups = signals.hups
+            if signals.dumps > dumps:
+                _dump(node)
+                dumps = signals.dumps
+        node.join(_LAST_WORDS_S)
+        return 0
+
+    def close(self) -> None:
+        while self._closers:
+            self._closers.pop()()
+
+    # parts
+
+    def _await_store(self, session: Session) -> None:
+        from leasebeat.store.schema import check
+
+        waiter, until = self.runtime.waiter(), self.runtime.monotonic() + _STORE_PATIENCE_S
+        while True:
+            try:
+                check(session)
+                return
+            except StoreUnfit:
+                raise
+            except StoreError as problem:
+                if self.runtime.monotonic() >= until:
+                    raise
+                event("WARNING", "store_unreachable", "waiting for the store", error=problem)
+                waiter.wait(1.0)
+
+    def _open_executors(self) -> None:
+        from leasebeat.executors import open_executors
+        from leasebeat.executors.leash import GuardianLeash
+        from leasebeat.executors.loop import Loop
+        from leasebeat.executors.options import ExecutorOptions
+
+        node = self.settings.node
+        state_dir = _state_dir(self.settings)
+        loop = Loop(self.runtime)
+        self._closers.append(loop.close)
+        leash = GuardianLeash(self.runtime, loop, state_dir / f"{_file_name(_name(self.settings))}.lock")
+        self.leash = leash
+        self._closers.append(leash.close)
+        self._start_guardian(leash)
+        options = ExecutorOptions(
+            allow_kinds=node.allow_kinds,
+            allow_commands=node.allow_commands,
+            allow_modules=node.allow_modules,
+            allow_urls=node.allow_urls,
+            allow_users=node.allow_users,
+            python_isolation=node.python_isolation,
+            python_processes=node.python_processes,
+            python_path=node.python_path,
+            python_init=node.python_init,
+            python_recycle_runs=node.python_recycle_runs,
+            state_dir=state_dir,
+            kill_grace_s=node.kill_grace_s,
+        )
+        self.executors = open_executors(options, self.runtime, loop, leash, node.slots)
+        self._closers.extend(executor.close for executor in self.executors.values())
+
+    def _start_guardian(self, leash: GuardianLeash) -> None:
+        """A second worker of the same name on this host waits until the first and its guardian are gone."""
+        waiter, told = self.runtime.waiter(), False
+        while True:
+            try:
+                leash.restore()
+                return
+            except Refused as problem:
+                if not told:
+                    event("WARNING", "name_taken", f"{problem}; waiting until it is gone")
+                told = True
+                waiter.wait(0.5)
+
+    def _open_gate(self, installation: str) -> Gate:
+        if not self.settings.redis.url:
+            return OpenGate()
+        from leasebeat.gate.redis import RedisGate
+
+        gate = RedisGate(self.settings.redis.url, installation, self.runtime)
+        self._closers.append(gate.close)
+        return gate
+
+    def _open_alerts(self) -> Alerts:
+        from leasebeat.alerts import Alerts, CommandDelivery, LogDelivery
+
+        command = self.settings.alerts.command
+        alerts = Alerts(self.runtime, CommandDelivery(self.runtime, command) if command else LogDelivery())
+        alerts.start()
+        self._closers.append(lambda: alerts.close(_LAST_WORDS_S))
+        return alerts
+
+    def _reload(self) -> None:
+        """SIGHUP: the log's settings anew, and new Python children for new code."""
+        try:
+            fresh = load(Path(self.settings.source) if Path(self.settings.source).is_file() else None)
+        except SettingsError as problem:
+            event("ERROR", "settings_refused", "settings not re-read; the old ones stay", error=problem)
+            return
+        logs.configure(fresh.log, secrets=_secrets(fresh))
+        for executor in self.executors.values():
+            executor.renew()
+        event("INFO", "reloaded", "log settings re-read, Python children renewed")
+
+
+# --- facts about this host and process ----------------------------------------------------------
+
+
+def _name(settings: Settings) -> str:
+    return settings.node.name or socket.gethostname()
+
+
+def _file_name(name: str) -> str:
+    return "".join(char if char.isalnum() or char in "-_." else f"%{ord(char):x}" for char in name)
+
+
+def _state_dir(settings: Settings) -> Path:
+    """Where lock files and results of tasks lie; made if it is not there. Raises SettingsError."""
+    chosen = settings.node.state_dir
+    default = Path("/var/lib/leasebeat") if os.geteuid() == 0 else Path.home() / ".local/state/leasebeat"
+    path = Path(chosen) if chosen else default
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o755)
+    except OSError as problem:
+        raise SettingsError(
+            f"[node] state_dir {str(path)!r} cannot be made ({problem.strerror}); name a folder that this user"
+            " may write"
+        ) from problem
+    return path
+
+
+def _facts(settings: Settings, cordoned: bool) -> NodeFacts:
+    node = settings.node
+    return NodeFacts(
+        id="",
+        name=_name(settings),
+        host=platform.node(),
+        address=_address(),
+        pid=os.getpid(),
+        boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
+        pid_namespace=os.readlink("/proc/self/ns/pid"),
+        process_start=_process_start(),
+        slots=node.slots,
+        beat_s=node.beat_s,
+        queues=dict(node.queues),
+        roles=tuple(node.roles),
+        version=__version__,
+        tzdata=tzdata_version(),
+        state=NodeState.CORDONED if cordoned else NodeState.LIVE,
+    )
+
+
+def _process_start() -> int:
+    """Clock ticks from boot to this process's start: field 22 of proc(5) /proc/PID/stat."""
+    return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+
+
+def _address() -> str:
+    """The address that other hosts probably know this one by; nothing is sent to find it."""
+    try:
+        return socket.gethostbyname(socket.gethostname())
+    except OSError:
+        return "127.0.0.1"
+
+
+def _is_this_process(other: NodeFacts, own: NodeFacts) -> bool:
+    """A row of this very process: a join whose reply was lost."""
+    return (other.boot_id, other.pid_namespace, other.pid, other.process_start) == (
+        own.boot_id,
+        own.pid_namespace,
+        own.pid,
+        own.process_start,
+    )
+
+
+def _config(settings: Settings, facts: NodeFacts) -> NodeConfig:
+    kept = settings.retention
+    return NodeConfig(
+        facts=facts,
+        drain_s=settings.node.drain_s,
+        kill_grace_s=settings.node.kill_grace_s,
+        audit_lag_s=settings.audit.lag_s,
+        role_lease_s=settings.audit.role_lease_s,
+        catch_up_per_s=settings.audit.catch_up_per_s,
+        ages=Ages(
+            succeeded=kept.succeeded_days,
+            failed=kept.failed_days,
+            output_succeeded=kept.output_succeeded_days,
+            output_failed=kept.output_failed_days,
+            most_runs=kept.max_runs,
+        ),
+    )
+
+
+def _usage() -> Callable[[], tuple[float, int]]:
+    """CPU % since the last call, and resident bytes, of this process."""
+    import psutil
+
+    process = psutil.Process()
+    process.cpu_percent()
+    return lambda: (process.cpu_percent(), process.memory_info().rss)
+
+
+def _secrets(settings: Settings) -> list[str]:
+    redis_password = settings.redis.url.partition("://")[2].rpartition("@")[0].rpartition(":")[2]
+    return [secret for secret in (settings.store.url.password, redis_password) if secret]
+
+
+def _teller(alerts: Alerts, runtime: Runtime) -> Callable[[Notice], None]:
+    from leasebeat.alerts import AlertEvent, AlertReason
+    from leasebeat.model.instant import from_datetime
+
+    def tell(notice: Notice) -> None:
+        about_node = notice.kind == "purged"
+        alerts.tell(
+            AlertEvent(
+                reason=AlertReason(notice.kind),
+                at=from_datetime(runtime.wall()),
+                text=notice.reason,
+                schedule=None if about_node else notice.subject,
+                key=notice.key or None,
+                attempt=notice.attempt or None,
+                node=notice.subject if about_node else None,
+            )
+        )
+
+    return tell
+
+
+def _dump(node: Node) -> None:
+    """SIGUSR1: the state to the log, all threads to standard error."""
+    standing = node.standing
+    event(
+        "INFO",
+        "state",
+        "state of this node",
+        node=standing.facts.name,
+        node_id=standing.node_id,
+        node_state=standing.state,
+        lease_s=round(node.lease.remaining(), 3),
+        running=[str(launch_id) for launch_id in node.dispatch.running()],
+        unrecorded=len(node.outbox),
+        auditor=node.audit.leads,
+        schedules=len(node.catalog.entries()),
+    )
+    faulthandler.dump_traceback(sys.stderr)
