@@ -34,12 +34,33 @@ for name in [name for name in os.environ if name.startswith("LEASEBEAT_")]:
 
 RINGS = ("unit", "contract", "integration", "simulation", "acceptance")
 ROOT = Path(__file__).parent.parent
+SERVERS = frozenset({"servers", "mariadb", "redis_url", "own_mariadb", "own_redis"})
 FOLDER, OWNER = "LB_TEST_SERVERS", "LB_TEST_OWNER"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--store", metavar="URL", help="a MySQL or MariaDB server for the contract and integration rings"
+    )
+
+    parser.addoption("--quick", action="store_true", help="only what needs no server and is not slow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--quick"):
+        return
+    left_out = [item for item in items if _needs_time_or_servers(item)]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _needs_time_or_servers(item: pytest.Item) -> bool:
+    assert isinstance(item, pytest.Function)
+    variant = item.callspec.id if hasattr(item, "callspec") else ""
+    return (
+        item.get_closest_marker("slow") is not None
+        or not SERVERS.isdisjoint(item.fixturenames)
+        or any(word in variant for word in ("mysql", "mariadb", "redis"))
     )
 
 
@@ -72,7 +93,9 @@ def _end_keeper(pid: int) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     store = config.getoption("--store")
     mariadb = (
-        f"given store {MySQL.parse(store).version}" if store else _installed("mariadbd", "mariadb-server")
+        f"given store {MySQL.parse(store).version}"
+        if store
+        else _installed("mariadbd", "mariadb-server-core")
     )
     return f"servers: {mariadb}; {_installed('redis-server', 'redis-server')}"
 
@@ -97,7 +120,7 @@ def _cannot(problem: object) -> NoReturn:
 def servers() -> dict[str, str]:
     """Where the session's servers are: MYSQL_URL, REDIS_URL."""
     try:
-        need("mariadbd", "mariadb-server")
+        need("mariadbd", "mariadb-server-core")
         need("redis-server", "redis-server")
     except Missing as problem:
         _cannot(problem)
@@ -222,6 +245,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if "LB_TEST_TALLY" in os.environ:  # scripts/test adds up what its rings say
+        counts = {kind: len(reports) for kind, reports in terminalreporter.stats.items()}
+        line = [
+            counts.get("passed", 0),
+            counts.get("failed", 0) + counts.get("error", 0),
+            counts.get("skipped", 0),
+        ]
+        with Path(os.environ["LB_TEST_TALLY"]).open("a") as tally:
+            print(*line, file=tally)
     terminalreporter.section("time by ring")
     for ring in (*RINGS, "other"):
         if ring in _spent:

@@ -175,7 +175,7 @@ class MariaDB(Server):
     purpose. With `faketime` its clock can be shifted.
     """
 
-    package = "mariadb-server"
+    package = "mariadb-server-core"
 
     def __init__(
         self,
