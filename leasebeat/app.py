@@ -295,8 +295,8 @@ def _state_dir(settings: Settings) -> Path:
         path.mkdir(parents=True, exist_ok=True, mode=0o755)
     except OSError as problem:
         raise SettingsError(
-            f"[node] state_dir {str(path)!r} cannot be made ({problem.strerror}); name a folder that this user"
-            " may write"
+            f"[node] state_dir {str(path)!r} cannot be made ({problem.strerror}); name a folder that this"
+            " user may write"
         ) from problem
     return path
 

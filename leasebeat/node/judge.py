@@ -20,19 +20,33 @@ ARGS_KEYS: dict[str, frozenset[str]] = {
 }
 """The keys of `args` that each kind knows."""
 
-BUILT: dict[str, frozenset[object]] = {
-    "kind": frozenset({"shell", "python", "http"}),
-    "calendar": frozenset({None}),
-    "dst": frozenset({"cron"}),
-    "jitter_s": frozenset({0.0}),
-    "route": frozenset({"sticky", "spread", "any"}),
-    "shards": frozenset({1}),
-    "shard_args": frozenset({None}),
-    "overlap": frozenset({"skip", "allow"}),
-    "lane": frozenset({None}),
-    "misfire": frozenset({"once", "skip"}),
-    "after": frozenset({()}),
-    "alert": frozenset({None}),
+BUILT: dict[str, tuple[object, ...]] = {
+    "kind": (
+        "shell",
+        "python",
+        "http",
+    ),
+    "calendar": (None,),
+    "dst": ("cron",),
+    "jitter_s": (0.0,),
+    "route": (
+        "sticky",
+        "spread",
+        "any",
+    ),
+    "shards": (1,),
+    "shard_args": (None,),
+    "overlap": (
+        "skip",
+        "allow",
+    ),
+    "lane": (None,),
+    "misfire": (
+        "once",
+        "skip",
+    ),
+    "after": ((),),
+    "alert": (None,),
 }
 """What this build can do with each column; a row that asks for more is refused, never run differently."""
 

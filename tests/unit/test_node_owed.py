@@ -1,0 +1,141 @@
+"""Which instants were due, and what becomes of one without a row."""
+
+import json
+
+from leasebeat.model.instant import DAY, SECOND, from_text
+from leasebeat.model.run import RunKey
+from leasebeat.node.catalog import Entry, entry_of
+from leasebeat.node.owed import SPAN, Owed, Window, audit_row, owed_by_history, spans
+from leasebeat.store.base import Version
+
+NOON = from_text("2026-11-20T12:00:00Z")
+MINUTE = 60 * SECOND
+
+
+def version(id: int, valid_from: int, cron: str = "* * * * *", **other: object) -> Version:
+    definition = {"id": 7, "name": "backup", "cron": cron, "command": "true", **other.pop("definition", {})}  # type: ignore[dict-item]
+    values = {
+        "enabled": True,
+        "deleted": False,
+        "problem": None,
+        "good_id": None,
+        "ends_at": None,
+        "definition": json.dumps(definition),
+        **other,
+    }
+    return Version(id, 7, f"v{id}", valid_from, valid_from, **values)  # type: ignore[arg-type]
+
+
+def entry(id: int = 1, valid_from: int = 0, cron: str = "* * * * *", **other: object) -> Entry:
+    return entry_of(version(id, valid_from, cron, **other), NOON)
+
+
+def due(*versions: Version, after: int = NOON, until: int = NOON + 5 * MINUTE) -> list[int]:
+    return [(instant - NOON) // MINUTE for _, instant in owed_by_history(versions, after, until)]
+
+
+def window(now: int = NOON + 2 * SECOND, catch_up: bool = False) -> Window:
+    return Window(NOON - 60 * SECOND, now - 2 * SECOND, now, catch_up)
+
+
+def verdict(newest: Entry | None, instant: int = NOON, **kw: object) -> tuple[str, str | None]:
+    row = audit_row(Owed(RunKey(instant, 7)), newest, window(**kw), 0)  # type: ignore[arg-type]
+    return row.status, row.reason_code
+
+
+def test_a_version_owes_the_instants_after_it_became_valid():
+    assert due(version(1, NOON + 2 * MINUTE)) == [3, 4, 5]
+
+
+def test_an_edit_never_makes_an_instant_in_its_own_past():
+    assert due(version(1, NOON + MINUTE + SECOND)) == [2, 3, 4, 5]
+
+
+def test_the_old_version_owes_what_lies_up_to_the_edit_and_the_new_one_the_rest():
+    new = version(2, NOON + 2 * MINUTE + SECOND, "*/5 * * * *")
+    assert due(version(1, 0), new) == [1, 2, 5]
+
+
+def test_a_pause_over_an_instant_and_a_resume_after_it_leave_nothing_due():
+    paused = version(2, NOON + 90 * SECOND, enabled=False)
+    resumed = version(3, NOON + 150 * SECOND)
+    assert due(version(1, 0), paused, resumed) == [1, 3, 4, 5]
+
+
+def test_a_deleted_schedule_owes_nothing_after_its_deletion():
+    assert due(version(1, 0), version(2, NOON + 90 * SECOND, deleted=True, definition={})) == [1]
+
+
+def test_a_window_bounds_what_is_owed():
+    window = {"starts_at": NOON + 2 * MINUTE, "ends_at": NOON + 4 * MINUTE}
+    assert due(version(1, 0, definition=window)) == [2, 3]
+
+
+def test_a_broken_row_owes_what_its_good_version_does_until_its_own_end():
+    broken = version(2, 0, problem="no", good_id=1, ends_at=NOON + 2 * MINUTE)
+    assert due(broken) == [1]
+
+
+def test_a_broken_row_without_a_good_version_owes_nothing():
+    assert due(version(1, 0, problem="no", good_id=0)) == []
+
+
+def test_a_due_fire_that_nobody_opened_is_queued():
+    assert verdict(entry()) == ("queued", None)
+
+
+def test_what_is_later_than_its_grace_is_missed():
+    tight = entry(definition={"misfire_grace_s": 1})
+    assert verdict(tight) == ("missed", "misfire")
+
+
+def test_in_a_catch_up_once_runs_the_latest_and_misses_the_rest():
+    now = NOON + 130 * SECOND
+    found = [verdict(entry(), NOON + n * MINUTE, now=now, catch_up=True)[0] for n in range(3)]
+    assert found == ["missed", "missed", "queued"]
+
+
+def test_in_a_catch_up_skip_misses_all():
+    skip = entry(definition={"misfire": "skip"})
+    assert verdict(skip, now=NOON + 2 * SECOND, catch_up=True) == ("missed", "misfire")
+
+
+def test_a_claimer_that_died_just_now_is_no_misfire():
+    skip = entry(definition={"misfire": "skip"})
+    assert verdict(skip) == ("queued", None)
+
+
+def test_what_the_newest_version_lacks_is_skipped():
+    assert verdict(entry(2, NOON + SECOND, "30 4 * * *")) == ("skipped", "definition_changed")
+
+
+def test_what_was_paused_before_it_was_opened_is_skipped():
+    assert verdict(entry(2, NOON + SECOND, enabled=False)) == ("skipped", "definition_changed")
+
+
+def test_what_was_deleted_before_it_was_opened_is_skipped_under_no_version():
+    gone = entry_of(version(2, NOON + SECOND, deleted=True), NOON)
+    row = audit_row(Owed(RunKey(NOON, 7)), gone, window(), 0)
+    assert (row.status, row.version) == ("skipped", None)
+
+
+def test_a_new_version_that_still_has_the_instant_lets_it_run():
+    assert verdict(entry(2, NOON + SECOND, "*/5 * * * *")) == ("queued", None)
+
+
+def test_a_thousand_missed_instants_have_rows_of_their_own():
+    found = [NOON + n * SECOND for n in range(SPAN)]
+    assert [o.until for o in spans(7, found)] == [None] * SPAN
+
+
+def test_older_ones_than_a_thousand_share_a_row_that_counts_them():
+    found = [NOON + n * SECOND for n in range(SPAN + 30)]
+    first, *rest = spans(7, found)
+    assert (first.key.fire_at, first.until, first.count) == (NOON, NOON + 29 * SECOND, 30)
+    assert [o.key.fire_at for o in rest] == found[30:]
+
+
+def test_a_span_is_recorded_as_missed_with_its_count():
+    span = Owed(RunKey(NOON - DAY, 7), NOON - MINUTE, 1440)
+    row = audit_row(span, entry(), window(catch_up=True), 0)
+    assert (row.status, row.until, row.missed_count) == ("missed", NOON - MINUTE, 1440)

@@ -1,0 +1,132 @@
+"""The small parts of a node: loop, clock, judge, outbox."""
+
+import pytest
+
+from leasebeat.errors import DefinitionError, Unavailable
+from leasebeat.model.instant import SECOND
+from leasebeat.model.run import RunKey
+from leasebeat.node.clock import StoreClock
+from leasebeat.node.finish import Outbox
+from leasebeat.node.judge import judge
+from leasebeat.node.loop import Loop, Turn
+from leasebeat.store.base import FinishRow
+from leasebeat.testing.manual import ManualRuntime
+
+ROW = {"id": 1, "name": "backup", "cron": "0 3 * * *", "command": "true"}
+
+
+class Service:
+    name = "service"
+
+    def __init__(self, *turns: Turn | Exception) -> None:
+        self.waits: list[float] = []
+        self.waiter = self
+        self._turns = list(turns)
+
+    def run_once(self) -> Turn:
+        turn = self._turns.pop(0)
+        if isinstance(turn, Exception):
+            raise turn
+        return turn
+
+    def wait(self, seconds: float) -> bool:
+        self.waits.append(seconds)
+        return False
+
+    def wake(self) -> None: ...
+
+    def done(self) -> bool:
+        return not self._turns
+
+
+def test_a_loop_waits_as_long_as_the_turn_says():
+    service = Service(Turn(2.0), Turn(0.0), Turn(1.0))
+    Loop(service, ManualRuntime(), service.done).run()
+    assert service.waits == [2.0, 0.0, 1.0]
+
+
+def test_a_turn_that_raises_is_followed_by_longer_and_longer_pauses_then_by_the_next_turn():
+    service = Service(*[Unavailable()] * 6, ValueError("a bug"), Turn(9.0))
+    Loop(service, ManualRuntime(), service.done).run()
+    assert service.waits[:3] == sorted(service.waits[:3])
+    assert max(service.waits[:7]) <= 1.0
+    assert service.waits[7] == 9.0
+
+
+def test_the_clock_follows_the_answer_with_the_shortest_round_trip():
+    runtime = ManualRuntime(1000.0)
+    clock = StoreClock(runtime)
+    clock.observe(999.0, 5000 * SECOND)  # a second under way: off by up to half of it
+    clock.observe(1000.0, 5000 * SECOND + 100)
+    clock.observe(999.5, 5000 * SECOND)
+    assert clock.now() == 5000 * SECOND + 100
+
+
+def test_the_clock_runs_on_between_answers_and_ignores_the_hosts_wall_clock():
+    runtime = ManualRuntime(1000.0)
+    clock = StoreClock(runtime)
+    clock.observe(1000.0, 5000 * SECOND)
+    runtime.advance(7)
+    runtime.wall_offset = -3600
+    assert clock.now() == 5007 * SECOND
+
+
+@pytest.mark.parametrize("jump", [60, -60])
+def test_the_clock_follows_a_jump_of_the_stores(jump: int):
+    runtime = ManualRuntime(1000.0)
+    clock = StoreClock(runtime)
+    clock.observe(1000.0, 5000 * SECOND)
+    runtime.advance(1)
+    clock.observe(1001.0, (5001 + jump) * SECOND)
+    assert clock.now() == (5001 + jump) * SECOND
+
+
+def test_a_good_row_is_a_schedule():
+    assert judge(ROW).command == "true"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("cron", "61 * * * *", "61"),
+        ("timezone", "Europe/Berlim", "Berlin"),
+        ("args", "{bad", "args"),
+        ("args", '{"cmd": 1}', "unknown key 'cmd'"),
+        ("args", '["a"]', "JSON object"),
+        ("kind", "publish", "not built yet"),
+        ("route", "all", "not built yet"),
+        ("shards", 3, "not built yet"),
+        ("overlap", "wait", "not built yet"),
+        ("after", '["x"]', "not built yet"),
+        ("calendar", "holidays", "not built yet"),
+        ("lane", "db", "not built yet"),
+        ("dst", "both", "not built yet"),
+        ("jitter_s", 5, "not built yet"),
+        ("alert", "{}", "not built yet"),
+        ("misfire", "all", "not built yet"),
+        ("command", "  ", "empty"),
+        ("ends_at", 1, "ends_at"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_its_reason(column: str, value: object, said: str):
+    with pytest.raises(DefinitionError, match=said):
+        judge({**ROW, "starts_at": 5, column: value})
+
+
+def test_all_problems_of_a_row_are_told_at_once():
+    with pytest.raises(DefinitionError) as found:
+        judge({**ROW, "cron": "x", "route": "all", "args": '{"k": 1}'})
+    assert all(word in str(found.value) for word in ("route", "'k'", "x"))
+
+
+def row(n: int) -> FinishRow:
+    return FinishRow(RunKey(n, 1), 1, "succeeded")
+
+
+def test_the_outbox_gives_batches_of_one_node_id_in_order():
+    outbox = Outbox(ManualRuntime())
+    for n, node in enumerate("aab"):
+        outbox.put(node, row(n))
+    assert outbox.peek(10) == ("a", [row(0), row(1)])
+    outbox.drop(2)
+    assert outbox.peek(10) == ("b", [row(2)])

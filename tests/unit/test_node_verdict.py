@@ -1,0 +1,93 @@
+"""What an outcome means for the run."""
+
+import pytest
+
+from leasebeat.executors.base import Launch
+from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode, RunKey
+from leasebeat.model.schedule import Schedule
+from leasebeat.node.verdict import Held, finish_row, retry_delay
+
+KIND = OutcomeKind
+
+
+def held(
+    started: bool = True, failures: int = 0, take_overs: int = 0, former: str | None = None, **policy: object
+) -> Held:
+    schedule = Schedule(id=7, name="backup", cron="0 3 * * *", command="true", **policy)  # type: ignore[arg-type]
+    launch = Launch(RunKey(0, 7), 1, "backup@1970-01-01T00:00:00Z", 1, schedule, {}, "n", "web1")
+    return Held(launch, "default", failures, take_overs, former, started_at=5 if started else None)
+
+
+def test_success_is_the_end():
+    row = finish_row(held(retries=3), Outcome(KIND.SUCCEEDED, 0))
+    assert (row.status, row.again, row.failed, row.lost) == ("succeeded", False, False, False)
+
+
+def test_a_failure_without_retries_is_the_end():
+    row = finish_row(held(), Outcome(KIND.FAILED, 3, ReasonCode.EXIT_CODE))
+    assert (row.status, row.again, row.failed, row.exit_code) == ("failed", False, True, 3)
+
+
+@pytest.mark.parametrize(("failures", "again"), [(0, True), (1, True), (2, False)])
+def test_retries_count_failures(failures: int, again: bool):
+    assert finish_row(held(retries=2, failures=failures), Outcome(KIND.FAILED, 1)).again is again
+
+
+def test_minus_one_retries_until_it_succeeds():
+    assert finish_row(held(retries=-1, failures=500), Outcome(KIND.TIMED_OUT)).again
+
+
+def test_retry_delays_grow_and_stop_at_an_hour():
+    schedule = held(retry_delay_s=10, retry_backoff=2.0).launch.schedule
+    assert [retry_delay(schedule, n) for n in (0, 1, 2, 20, 5000)] == [
+        10_000_000,
+        20_000_000,
+        40_000_000,
+        3_600_000_000,
+        3_600_000_000,
+    ]
+
+
+def test_a_kill_is_never_retried():
+    assert not finish_row(held(retries=5), Outcome(KIND.KILLED)).again
+
+
+def test_a_lost_attempt_goes_back_and_counts_as_a_take_over():
+    row = finish_row(held(), Outcome(KIND.LOST, None, ReasonCode.LEASE_LOST))
+    assert (row.again, row.lost, row.failed) == (True, True, False)
+
+
+def test_after_two_take_overs_without_an_outcome_it_is_lost():
+    row = finish_row(held(take_overs=2), Outcome(KIND.LOST, None, ReasonCode.LEASE_LOST))
+    assert (row.status, row.again) == ("lost", False)
+
+
+@pytest.mark.parametrize("policy", ["fail", "finish"])
+def test_what_must_not_run_twice_is_lost_once_it_began(policy: str):
+    assert not finish_row(held(on_node_loss=policy), Outcome(KIND.LOST)).again
+
+
+@pytest.mark.parametrize("policy", ["rerun", "fail", "finish"])
+def test_what_never_began_always_goes_to_another_node(policy: str):
+    row = finish_row(held(started=False, take_overs=9, on_node_loss=policy), Outcome(KIND.LOST))
+    assert (row.again, row.lost) == (True, False)
+
+
+def test_a_drain_is_no_take_over():
+    row = finish_row(held(), Outcome(KIND.LOST, None, ReasonCode.DRAIN))
+    assert (row.again, row.lost) == (True, False)
+
+
+def test_the_first_failed_start_goes_to_another_node_and_costs_no_retry():
+    row = finish_row(held(), Outcome(KIND.START_FAILED, 127, ReasonCode.START_FAILED))
+    assert (row.again, row.failed, row.reason_code) == (True, False, "start_failed")
+
+
+def test_the_second_failed_start_is_a_failure():
+    row = finish_row(held(former="start_failed"), Outcome(KIND.START_FAILED, 127, ReasonCode.START_FAILED))
+    assert (row.status, row.again, row.failed) == ("failed", False, True)
+
+
+def test_the_second_failed_start_may_be_retried():
+    row = finish_row(held(former="start_failed", retries=1), Outcome(KIND.START_FAILED, 127))
+    assert (row.again, row.failed) == (True, True)
