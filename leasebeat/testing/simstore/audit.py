@@ -59,7 +59,7 @@ class AuditStatements(Base):
         return [key for key in keys if key not in rows]
 
     def open_missing(self, node_id: str, term: int, rows: Sequence[AuditRow], lag: Micros) -> Statement[int]:
-        now = self.now()
+        now, began = self.now(), self.true_now()
         wanted = [row for row in rows if self._may_audit(node_id, term, row, now - lag)]
         txn = self.begin()
         try:
@@ -70,7 +70,7 @@ class AuditStatements(Base):
                     raise Duplicate(f"run {row.key} is there")
             yield GAP
             for row in wanted:
-                self.runs.insert(self._audited(row, now), "open_missing", now)
+                self.runs.insert(self._audited(row, now), "open_missing", now, began)
         finally:
             txn.release()
         return len(wanted)

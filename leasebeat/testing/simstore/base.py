@@ -75,7 +75,13 @@ class Base:
         return node is not None and node.state == "live" and node.beat_at >= now - node.lease
 
     def _journal_run(
-        self, statement: str, run: Run, was: str | None, now: Instant, writer: tuple[str, int] | None
+        self,
+        statement: str,
+        run: Run,
+        was: str | None,
+        now: Instant,
+        writer: tuple[str, int] | None,
+        began: Instant,
     ) -> None:
         self.journal.append(
             RunChange(
@@ -89,6 +95,9 @@ class Base:
                 run.node_id,
                 run.claimed_at,
                 writer,
+                began,
+                run.version,
+                run.origin,
             )
         )
 

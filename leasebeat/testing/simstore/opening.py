@@ -48,7 +48,7 @@ class OpeningStatements(Base):
         ]
 
     def claim(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> Statement[Claimed]:
-        now = self.now()
+        now, began = self.now(), self.true_now()
         wanted = self._may_open(node_id, fire_at, rows, now)
         wanting = self.runs.wanting
         wanted = [row for row in wanted if row.serial is None or row.serial not in wanting]
@@ -59,14 +59,14 @@ class OpeningStatements(Base):
             self._refuse_taken(fire_at, wanted)
             yield GAP
             for row in wanted:
-                self.runs.insert(self._claimed(node_id, fire_at, row, now), "claim", now)
+                self.runs.insert(self._claimed(node_id, fire_at, row, now), "claim", now, began)
         finally:
             txn.release()
         whole = len(wanted) == len(rows) and any(row.run for row in rows)
         return Claimed(len(wanted), now if whole else 0)
 
     def claim_blocked(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> Statement[int]:
-        now = self.now()
+        now, began = self.now(), self.true_now()
         wanting = self.runs.wanting
         wanted = [
             row
@@ -80,7 +80,7 @@ class OpeningStatements(Base):
             self._refuse_rows(fire_at, wanted)
             yield GAP
             for row in wanted:
-                self.runs.insert(self._skipped(fire_at, row, now), "claim_blocked", now)
+                self.runs.insert(self._skipped(fire_at, row, now), "claim_blocked", now, began)
         finally:
             txn.release()
         return len(wanted)

@@ -42,6 +42,13 @@ class ScheduleStatements(Base):
             txn.release()
         return len(seen)
 
+    def vanished(self) -> list[int]:
+        return sorted(
+            each
+            for each in self.schedules.history
+            if each not in self.schedules.rows and self._is_known(each)
+        )
+
     def see_deleted(self, ids: Sequence[int], last_read: Instant) -> Statement[int]:
         now = self.now()
         gone = [each for each in ids if each not in self.schedules.rows and self._is_known(each)]
@@ -162,7 +169,7 @@ class Edits(Base):
         key = RunKey(now if fire_at is None else fire_at, schedule_id, 0)
         while key in self.runs.rows:
             key = key._replace(fire_at=key.fire_at + 1)
-        self.runs.insert(Run(key, QUEUED, "manual", key.fire_at), "by hand", now)
+        self.runs.insert(Run(key, QUEUED, "manual", key.fire_at), "by hand", now, self.true_now())
         return key
 
     def request_kill(self, key: RunKey) -> bool:

@@ -92,6 +92,12 @@ class RunChange(NamedTuple):
     node_id: str | None
     claimed_at: Instant | None
     writer: tuple[str, int] | None  #: (node, attempt) in whose name a finish was written
+    began: Instant  #: true time at which its statement took its snapshot; of inserts only
+    version: int | None
+    origin: str
+
+
+JournalRun = Callable[[str, Run, str | None, Instant, tuple[str, int] | None, Instant], None]
 
 
 class Runs:
@@ -110,11 +116,13 @@ class Runs:
         self.holding: dict[str, Run] = {}  #: serial_held, unique
         self.kills = 0  #: how often a kill was asked for: 0 spares looking
 
-    def insert(self, run: Run, statement: str, now: Instant) -> None:
-        """A new row. Its keys were checked."""
+    def insert(self, run: Run, statement: str, now: Instant, began: Instant) -> None:
+        """A new row. Its keys were checked, unless a mutation has taken the check out."""
+        if (there := self.rows.get(run.key)) is not None:
+            self._unindex(there)
         self.rows[run.key] = run
         self._index(run)
-        self._journal(statement, run, None, now, None)
+        self._journal(statement, run, None, now, None, began)
 
     def change(
         self, run: Run, statement: str, now: Instant, writer: tuple[str, int] | None = None, **values: object
@@ -125,7 +133,7 @@ class Runs:
         for name, value in values.items():
             setattr(run, name, value)
         self._index(run)
-        self._journal(statement, run, was, now, writer)
+        self._journal(statement, run, was, now, writer, 0)
 
     def delete(self, run: Run) -> None:
         """Retention."""
