@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from leasebeat.errors import StoreError
 from leasebeat.logs import event
 from leasebeat.model.node import NodeState
 from leasebeat.node.dispatch import Dispatch
@@ -71,7 +72,18 @@ class Drain:
             return self._wait_or_kill(self._progress, len(running))
         if len(self._outbox) and not self._gave_up(self._progress):
             return Turn(_SOON_S)
-        self._leave()
+        try:
+            self._leave()
+        except StoreError as problem:
+            if not self._gave_up(self._progress):
+                raise
+            event(
+                "WARNING",
+                "left_unsaid",
+                "left, but could not say so; another node will purge it",
+                error=problem,
+            )
+        self._standing.gone()
         self._ended()
         return Turn()
 
@@ -109,4 +121,3 @@ class Drain:
         if node_id is not None:
             self._store.set_state(node_id, NodeState.LEFT)
             event("INFO", "node_left", "left", node=self._standing.facts.name, node_id=node_id)
-        self._standing.gone()

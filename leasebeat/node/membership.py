@@ -124,10 +124,9 @@ class Membership:
         runs = self._store.mine(node_id, SETTLE)
         self._reconciled = self._runtime.monotonic()
         shown = {(run.key, run.attempt) for run in runs}
-        for launch_id in held - shown:
-            if launch_id in self._dispatch.running():
-                event("WARNING", "run_taken_over", "run was taken over; killing it here", key=launch_id[0])
-                self._dispatch.kill(launch_id, OutcomeKind.LOST, 0.0)
+        for launch_id in (held - shown).intersection(self._dispatch.running()):
+            event("WARNING", "run_taken_over", "run was taken over; killing it here", key=launch_id[0])
+            self._dispatch.kill(launch_id, OutcomeKind.LOST, 0.0)
         for run in runs:
             if run.kill_requested:
                 self._dispatch.kill((run.key, run.attempt), OutcomeKind.KILLED)
