@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from leasebeat.errors import DefinitionError
+from leasebeat.errors import Busy, DefinitionError
 from leasebeat.logs import event
 from leasebeat.model.instant import Instant
 from leasebeat.model.schedule import PEOPLES_COLUMNS, RowDict, Schedule, schedule_from_row
@@ -43,6 +43,8 @@ class Entry:
             return False
         return in_window(self.schedule, instant) and self.trigger.next(instant - 1) == instant
 
+
+_TRIES = 3
 
 _DEFINITIONS = 4096
 """How many definitions of versions are remembered for launches."""
@@ -95,7 +97,7 @@ class Catalog:
             gone += self._store.vanished()  # deleted while no node was there to see it
         self._record(changed, gone, last_read)
         ids = sorted({row.schedule_id for row in changed} | set(gone))
-        self._take_in(look, ids)
+        self._take_in(look, ids, changed)
 
     def _is_new(self, row: RowVersion) -> bool:
         entry = self._entries.get(row.schedule_id)
@@ -112,13 +114,22 @@ class Catalog:
             known = {v.schedule_id: v for v in self._store.versions(ids)}
             unseen = [row for row in rows if not _recorded(row, known)]
             if unseen:
-                self._store.see_versions([_seen(row, last_read) for row in unseen])
+                self._see([_seen(row, last_read) for row in unseen])
                 self._store.report_problems(ids)
         if gone:
             self._store.see_deleted(gone, last_read)
             self._store.report_problems(gone)
 
-    def _take_in(self, look: ScheduleLook, ids: Sequence[int]) -> None:
+    def _see(self, rows: Sequence[SeenRow]) -> None:
+        """Sent again where another node has just recorded one; what is left over shows as new next time."""
+        for _ in range(_TRIES):
+            try:
+                self._store.see_versions(rows)
+            except Busy:
+                continue
+            return
+
+    def _take_in(self, look: ScheduleLook, ids: Sequence[int], changed: Sequence[RowVersion]) -> None:
         entries = [entry_of(version, look.now) for version in self._store.versions(ids)] if ids else []
         with self._lock:
             if look.now < self._looked_at:  # another thread has looked after this one
@@ -126,7 +137,8 @@ class Catalog:
             changes = [e for e in entries if self._differs(e)]
             self._entries.update({e.version.schedule_id: e for e in changes})
             self._looked_at = look.now
-            self.digest = look.digest
+            # A row that is not recorded as it was looked at (edited again, or busy) is looked at again.
+            self.digest = "" if any(self._is_new(row) for row in changed) else look.digest
         for entry in changes:
             _tell(entry)
         if changes:
