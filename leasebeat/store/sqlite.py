@@ -15,11 +15,14 @@ are among `INSTANT_COLUMNS`), which become integers here.
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from base64 import b64decode
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 from weakref import WeakSet
@@ -30,7 +33,7 @@ from leasebeat.runtime import Runtime
 from leasebeat.store.session import FaultHook, Record, SqlValue
 from leasebeat.store.statements import load
 
-__all__ = ["BUSY_S", "SqliteSession", "network_filesystem"]
+__all__ = ["BUSY_S", "SqliteSession", "create", "network_filesystem"]
 
 BUSY_S = 2.0
 """How long a statement waits for another writer, in seconds."""
@@ -48,10 +51,17 @@ _AWAY = frozenset(
 )
 _UNFIT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
 
+_ZONE = re.compile(r"[A-Za-z0-9+_-]+(/[A-Za-z0-9+_-]+)*")
+_NETWORK = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "gfs2", "ocfs2"}
+)
+
 
 def utc_text(instant: Instant | None) -> str | None:
     """The one form in which the file holds an instant: 26 characters, UTC."""
-    return None if instant is None else to_datetime(instant).replace(tzinfo=None).isoformat(" ", "microseconds")
+    return (
+        None if instant is None else to_datetime(instant).replace(tzinfo=None).isoformat(" ", "microseconds")
+    )
 
 
 def utc_micros(text: str | None) -> Instant | None:
@@ -64,7 +74,7 @@ class _Connection:
 
     def __init__(self, path: Path, clock: Callable[[], Instant]) -> None:
         self._clock = clock
-        self._now = ""
+        self._now: Instant = 0
         self.file = _identity(path)
         # mode=rw: a file that is not there is an error, never a new and empty store.
         self.raw = sqlite3.connect(
@@ -75,15 +85,26 @@ class _Connection:
             check_same_thread=False,  # close() closes those of all threads
             cached_statements=256,
         )
-        self.raw.create_function("utc_now", 0, lambda: self._now, deterministic=True)
+        self.raw.create_function("utc_now", 0, lambda: utc_text(self._now), deterministic=True)
+        self.raw.create_function("utc_in", 1, self._in, deterministic=True)
         self.raw.create_function("utc_text", 1, utc_text, deterministic=True)
         self.raw.create_function("utc_micros", 1, utc_micros, deterministic=True)
+        self.raw.create_function("from_base64", 1, b64decode, deterministic=True)
         self.raw.execute("PRAGMA synchronous = FULL")
+
+    def _in(self, micros: int | None) -> str | None:
+        return None if micros is None else utc_text(self._now + micros)
 
     def run(self, sql: str, params: dict[str, SqlValue]) -> sqlite3.Cursor:
         # One time for the whole statement, as a server has it; a write has the lock by now.
-        self._now = utc_text(self._clock()) or ""
+        self._now = self._clock()
         return self.raw.execute(sql, params)
+
+    def change(self, sql: str, params: dict[str, SqlValue]) -> int:
+        self.run(sql, params)
+        # The cursor's own count is -1 for what begins with WITH; this one leaves out what triggers changed.
+        (count,) = self.raw.execute("SELECT changes()").fetchone()
+        return count
 
 
 class SqliteSession:
@@ -123,12 +144,12 @@ class SqliteSession:
         """Run the statement called `name`; how many rows it inserted, matched or deleted."""
         self._fault(name, "before")
         with self.transaction(), self._translated(name) as connection:
-            count = connection.run(self._statements[name], params).rowcount
+            count = connection.change(self._statements[name], params)
         self._fault(name, "after")
         return count
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None]:
         """BEGIN IMMEDIATE ... COMMIT around the statements inside; within another one, a part of it."""
         with self._translated("BEGIN") as connection:
             inner = connection.raw.in_transaction
@@ -173,7 +194,7 @@ class SqliteSession:
             connection.raw.close()
 
     @contextmanager
-    def _translated(self, name: str) -> Iterator[_Connection]:
+    def _translated(self, name: str) -> Generator[_Connection]:
         """The thread's connection; what SQLite raises, in the words of `errors`."""
         try:
             yield self._connection()
@@ -232,6 +253,55 @@ def _translate(problem: sqlite3.Error, message: str) -> Exception:
         return Refused(message)
     if code & 0xFF in _AWAY:
         return Unavailable(message)
-    if "no such table" in str(problem):
-        return NoStore(message)
-    return StoreUnfit(message) if code & 0xFF in _UNFIT else StoreError(message)
+    missing = "no such table" in str(problem) or "no such column" in str(problem)
+    return StoreUnfit(message) if missing or code & 0xFF in _UNFIT else StoreError(message)
+
+
+# --- the file -----------------------------------------------------------------------------------
+
+
+def create(path: Path, timezone: str = "UTC") -> None:
+    """Make the store at `path`, with `timezone` as the default of new schedules; where it is, do nothing.
+
+    The file is for its owner only. Raises StoreUnfit when it is something else than a store, and
+    Unavailable when it cannot be written.
+    """
+    if not _ZONE.fullmatch(timezone):
+        raise Refused(f"{timezone!r} is no name of a time zone; expected one like Europe/Berlin")
+    schema = (files("leasebeat.store") / "sql" / "sqlite_schema.sql").read_text(encoding="utf-8")
+    schema = schema.replace(
+        "timezone TEXT NOT NULL DEFAULT 'UTC'", f"timezone TEXT NOT NULL DEFAULT '{timezone}'"
+    )
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as problem:
+        raise Unavailable(f"{path} cannot be made or written: {problem}") from problem
+    try:
+        _apply(path, schema)
+    except sqlite3.Error as problem:
+        raise _translate(problem, f"{path}: the tables cannot be made: {problem}") from problem
+
+
+def _apply(path: Path, schema: str) -> None:
+    raw = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+    try:
+        (mode,) = raw.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise StoreUnfit(
+                f"{path}: journal mode is {mode!r}; expected 'wal', which needs a local file system"
+            )
+        raw.execute("PRAGMA synchronous = FULL")
+        raw.executescript(f"BEGIN IMMEDIATE;\n{schema}\nCOMMIT;")
+    finally:
+        raw.close()
+
+
+def network_filesystem(path: Path, mounts: str = "/proc/self/mounts") -> str | None:
+    """The type of the file system of `path` if it is a network's: SQLite's locks cannot be trusted there."""
+    best, kind = -1, ""
+    for line in Path(mounts).read_text(encoding="utf-8", errors="replace").splitlines():
+        _, point, found, *_ = line.split()
+        inside = path.absolute().is_relative_to(point.replace("\\040", " "))
+        if inside and len(point) >= best:
+            best, kind = len(point), found
+    return kind if kind in _NETWORK or kind.startswith("fuse.") else None

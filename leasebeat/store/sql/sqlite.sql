@@ -1,0 +1,607 @@
+-- The statements of `SqlStore` in SQLite 3.38+. What each is sent and gives back is that of its namesake in mysql.sql.
+--
+-- utc_now() is the store's time, the same all through a statement; utc_in(m) is m microseconds from it;
+-- utc_text(m) and utc_micros(t) turn whole microseconds into the form that the tables hold, and back; from_base64(t)
+-- gives bytes. Lists come as JSON arrays of arrays, and are taken apart once (MATERIALIZED).
+--
+-- Statements run one after the other, each with the write lock: what a WHERE has seen is still so when the row is
+-- written. The guards are the same as in MySQL all the same, because the time between two statements is not.
+
+-- name: schema_present
+-- Whether `init` was here.
+SELECT 1 AS present FROM sqlite_master WHERE type = 'table' AND name = 'schema_info'
+
+-- name: installation
+-- The id that `init` made.
+SELECT installation FROM schema_info
+
+-- name: look_at_schedules
+-- Every row's version, and the time of the look; one row without a schedule when there is none.
+SELECT utc_now() AS now, (SELECT digest FROM schedule_digest) AS digest, s.id AS schedule_id, s.version, s.updated_at
+FROM (SELECT 1) LEFT JOIN schedules s ON TRUE ORDER BY s.id
+
+-- name: schedule_rows
+-- Whole rows, of those that are still there.
+SELECT s.id, s.name, s.description, s.owner, s.cron, s.command, s.kind, s.args, s.timezone, s.enabled, s.starts_at,
+       s.ends_at, s.calendar, s.dst, s.jitter_s, s.queue, s.priority, s.route, s.shards, s.shard_args, s.overlap, s.lane,
+       s.misfire, s.misfire_grace_s, s.timeout_s, s.retries, s.retry_delay_s, s.retry_backoff, s.on_node_loss, s."after",
+       s.after_rule, s.run_as, s.alert, s.version, s.updated_at
+FROM json_each(:rows) j CROSS JOIN schedules s ON s.id = j.value
+
+-- name: see_versions
+-- Record what is the row as it stands, and is not the newest recorded version; `chain` lets one node be the first.
+WITH sent AS MATERIALIZED (
+    SELECT value ->> 0 AS schedule_id, value ->> 1 AS version, utc_text(value ->> 2) AS updated_at,
+           value ->> 3 AS definition, value ->> 4 AS problem, utc_text(value ->> 5) AS last_read
+    FROM json_each(:rows))
+INSERT INTO schedule_history (schedule_id, former_id, version, updated_at, valid_from, enabled, ends_at, definition,
+                              problem, good_id, seen_at)
+SELECT s.id, coalesce(h.id, 0), s.version, s.updated_at,
+       max(min(s.updated_at, utc_now()), j.last_read, coalesce(h.valid_from, '')), s.enabled, s.ends_at, j.definition,
+       j.problem,
+       CASE WHEN j.problem IS NOT NULL THEN coalesce(
+           (SELECT max(g.id) FROM schedule_history g WHERE g.schedule_id = s.id AND g.problem IS NULL AND g.deleted = 0),
+           0) END, utc_now()
+FROM sent j
+CROSS JOIN schedules s ON s.id = j.schedule_id AND s.version = j.version AND s.updated_at = j.updated_at
+LEFT JOIN schedule_history h ON h.id = (SELECT max(n.id) FROM schedule_history n WHERE n.schedule_id = s.id)
+WHERE h.id IS NULL OR h.deleted = 1 OR h.version <> s.version OR h.updated_at <> s.updated_at
+
+-- name: see_deleted
+-- A deletion is a version too: nothing is due from it on.
+INSERT INTO schedule_history (schedule_id, former_id, version, updated_at, valid_from, enabled, deleted, definition,
+                              good_id, seen_at)
+SELECT h.schedule_id, h.id, h.version, h.updated_at, max(utc_now(), utc_text(:last_read), h.valid_from), 0, 1,
+       h.definition, 0, utc_now()
+FROM json_each(:rows) j
+CROSS JOIN schedule_history h ON h.id = (SELECT max(n.id) FROM schedule_history n WHERE n.schedule_id = j.value)
+WHERE h.deleted = 0 AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.id = j.value)
+
+-- name: vanished
+-- Schedules with a recorded version, not deleted, and no row any more.
+SELECT h.schedule_id FROM schedule_history h
+WHERE h.deleted = 0 AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.id = h.schedule_id)
+  AND NOT EXISTS (SELECT 1 FROM schedule_history n WHERE n.schedule_id = h.schedule_id AND n.former_id = h.id)
+
+-- name: clear_problems
+-- Take back what is said of schedules whose newest recorded version is usable, or gone.
+DELETE FROM schedule_problems WHERE schedule_id IN (
+    SELECT h.schedule_id FROM json_each(:rows) j
+    CROSS JOIN schedule_history h ON h.id = (SELECT max(n.id) FROM schedule_history n WHERE n.schedule_id = j.value)
+    WHERE h.problem IS NULL OR h.deleted = 1)
+
+-- name: put_problems
+-- Say of the others why they cannot be used, and what runs meanwhile.
+INSERT INTO schedule_problems (schedule_id, version, problem, good_id, noticed_at)
+SELECT h.schedule_id, h.id, h.problem, coalesce(h.good_id, 0), h.seen_at
+FROM json_each(:rows) j
+CROSS JOIN schedule_history h ON h.id = (SELECT max(n.id) FROM schedule_history n WHERE n.schedule_id = j.value)
+WHERE h.problem IS NOT NULL AND h.deleted = 0
+ON CONFLICT (schedule_id) DO UPDATE
+SET version = excluded.version, problem = excluded.problem, good_id = excluded.good_id, noticed_at = excluded.noticed_at
+
+-- name: versions
+-- The newest recorded version of each, with the definition that runs.
+SELECT h.id, h.schedule_id, h.version, h.updated_at, h.valid_from, h.enabled, h.deleted, h.ends_at, h.problem, h.good_id,
+       g.definition
+FROM json_each(:rows) j
+CROSS JOIN schedule_history h ON h.id = (SELECT max(n.id) FROM schedule_history n WHERE n.schedule_id = j.value)
+LEFT JOIN schedule_history g ON g.id = coalesce(h.good_id, h.id)
+ORDER BY h.schedule_id
+
+-- name: history
+-- Every version valid from an instant on, and of each such schedule the one that was in force at it.
+WITH newer AS MATERIALIZED (SELECT id, schedule_id FROM schedule_history WHERE valid_from >= utc_text(:after)),
+wanted AS (
+    SELECT id FROM newer
+    UNION
+    SELECT (SELECT o.id FROM schedule_history o WHERE o.schedule_id = n.schedule_id AND o.valid_from < utc_text(:after)
+            ORDER BY o.valid_from DESC, o.id DESC LIMIT 1)
+    FROM (SELECT DISTINCT schedule_id FROM newer) n)
+SELECT h.id, h.schedule_id, h.version, h.updated_at, h.valid_from, h.enabled, h.deleted, h.ends_at, h.problem, h.good_id,
+       g.definition
+FROM wanted w
+CROSS JOIN schedule_history h ON h.id = w.id
+LEFT JOIN schedule_history g ON g.id = coalesce(h.good_id, h.id)
+ORDER BY h.schedule_id, h.valid_from, h.id
+
+-- name: history_of
+-- The same for named schedules, and the one in force even where none is newer.
+WITH wanted AS (
+    SELECT h.id FROM json_each(:rows) j
+    CROSS JOIN schedule_history h ON h.schedule_id = j.value AND h.valid_from >= utc_text(:after)
+    UNION
+    SELECT (SELECT o.id FROM schedule_history o WHERE o.schedule_id = j.value AND o.valid_from < utc_text(:after)
+            ORDER BY o.valid_from DESC, o.id DESC LIMIT 1)
+    FROM json_each(:rows) j)
+SELECT h.id, h.schedule_id, h.version, h.updated_at, h.valid_from, h.enabled, h.deleted, h.ends_at, h.problem, h.good_id,
+       g.definition
+FROM wanted w
+CROSS JOIN schedule_history h ON h.id = w.id
+LEFT JOIN schedule_history g ON g.id = coalesce(h.good_id, h.id)
+ORDER BY h.schedule_id, h.valid_from, h.id
+
+-- name: definition
+-- What a run of that version runs.
+SELECT definition FROM schedule_history WHERE id = :version
+
+-- name: poll
+-- A node's one look a second.
+SELECT utc_now() AS now, (SELECT digest FROM schedule_digest) AS digest,
+       (SELECT json_group_array(json_array(n.id, n.name, n.state, n.beat_seq, utc_micros(n.beat_at), n.beat_s, n.slots,
+                                           json(n.queues), json(n.roles), n.beat_at < utc_in(-n.lease_us)))
+        FROM nodes n WHERE n.live_name IS NOT NULL) AS members,
+       (SELECT count(*) FROM runs r WHERE r.node_id = :node_id AND r.status = 'running') AS running,
+       EXISTS (SELECT 1 FROM runs r WHERE r.node_id = :node_id AND r.status = 'running' AND r.kill_requested = 1) AS kills,
+       EXISTS (SELECT 1 FROM json_each(:queues) w CROSS JOIN runs q INDEXED BY pull ON q.queue = w.value AND q.status = 'queued'
+               CROSS JOIN schedules s ON s.id = q.schedule_id
+               WHERE q.ready_at <= utc_now() AND q.version IS NOT NULL AND q.kill_requested = 0
+                 AND (q.expires_at IS NULL OR q.expires_at > utc_now() OR q.attempt > 0)
+                 AND (q.pinned_node_id IS NULL OR q.pinned_node_id = :node_id)
+                 AND (q.serial IS NULL OR q.serial_held IS NOT NULL
+                      OR (NOT EXISTS (SELECT 1 FROM runs b WHERE b.serial_held = q.serial)
+                          AND NOT EXISTS (SELECT 1 FROM runs e WHERE e.serial = q.serial AND e.fire_at < q.fire_at)))
+                 AND (q.attempt > 0 OR q.origin = 'manual' OR s.enabled = 1)
+                 AND NOT (q.reason_code IS 'start_failed' AND q.node_id IS :node_id AND q.ready_at > utc_in(-:start_failed_away))
+                 AND NOT EXISTS (SELECT 1 FROM queues p WHERE p.name = q.queue AND p.paused = 1)) AS ready,
+       EXISTS (SELECT 1 FROM runs r CROSS JOIN nodes n ON n.id = r.node_id AND n.state IN ('purged', 'left')
+               WHERE r.status = 'running') AS orphans,
+       EXISTS (SELECT 1 FROM runs q WHERE q.status = 'queued' AND q.version IS NULL)
+       OR EXISTS (SELECT 1 FROM runs q WHERE q.status = 'queued' AND q.kill_requested = 1)
+       OR EXISTS (SELECT 1 FROM runs q WHERE q.status = 'queued' AND q.attempt = 0 AND q.expires_at < utc_now())
+       OR EXISTS (SELECT 1 FROM runs q WHERE q.status = 'queued'
+                  AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.id = q.schedule_id)) AS sweep,
+       a.holder, a.term, a.expires_at IS NULL OR a.expires_at < utc_now() AS expired, a.watermark
+FROM (SELECT 1) LEFT JOIN roles a ON a.name = 'auditor'
+
+-- name: mine
+-- What the store says this node runs.
+SELECT fire_at, schedule_id, shard, attempt, claimed_at, started_at, version, args, failures, take_overs, reason_code,
+       kill_requested, claimed_at < utc_in(-:settle) AS settled
+FROM runs WHERE node_id = :node_id AND status = 'running'
+
+-- name: claim
+-- One instant's rows that may exist as open runs; at most one row per serial is sent.
+WITH sent AS MATERIALIZED (
+    SELECT value ->> 0 AS schedule_id, value ->> 1 AS shard, value ->> 2 AS version, value ->> 3 AS due,
+           value ->> 4 AS run, value ->> 5 AS queue, value ->> 6 AS priority, value ->> 7 AS delay, value ->> 8 AS grace,
+           value ->> 9 AS serial
+    FROM json_each(:rows))
+INSERT INTO runs (fire_at, schedule_id, shard, status, queue, priority, ready_at, expires_at, node_id, attempt, origin,
+                  version, claimed_at, serial, serial_held)
+SELECT utc_text(:fire_at), j.schedule_id, j.shard, iif(j.run = 1, 'running', 'queued'), j.queue, j.priority,
+       utc_text(:fire_at + j.delay), utc_text(:fire_at + j.delay + j.grace), iif(j.run = 1, n.id, NULL), j.run, 'trigger',
+       coalesce(h.good_id, h.id), iif(j.run = 1, utc_now(), NULL), j.serial, j.serial
+FROM nodes n
+CROSS JOIN sent j
+CROSS JOIN schedule_history h ON h.id = j.version AND h.schedule_id = j.schedule_id AND coalesce(h.good_id, 1) <> 0
+CROSS JOIN schedules s ON s.id = j.schedule_id AND s.enabled = 1 AND s.version = h.version AND s.updated_at = h.updated_at
+CROSS JOIN schedule_history d ON d.id = j.due AND d.schedule_id = j.schedule_id AND d.enabled = 1
+    AND d.valid_from < utc_text(:fire_at)
+WHERE n.id = :node_id AND n.state = 'live' AND n.beat_at >= utc_in(-n.lease_us)
+  AND utc_text(:fire_at) <= utc_now() AND utc_text(:fire_at) > utc_in(-:reach)
+  AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.fire_at = utc_text(:fire_at) AND r.schedule_id = j.schedule_id
+                  AND r.shard = j.shard)
+  AND NOT EXISTS (SELECT 1 FROM runs b WHERE b.serial = j.serial)
+
+-- name: fence
+-- The fence of a claim that inserted all its rows.
+SELECT claimed_at FROM runs WHERE fire_at = utc_text(:fire_at) AND schedule_id = :schedule_id AND shard = :shard
+
+-- name: claim_blocked
+-- Of the rows that `claim` left out, those whose serial an open run wants: not run, and the row says why.
+WITH sent AS MATERIALIZED (
+    SELECT value ->> 0 AS schedule_id, value ->> 1 AS shard, value ->> 2 AS version, value ->> 3 AS due,
+           value ->> 5 AS queue, value ->> 6 AS priority, value ->> 7 AS delay, value ->> 9 AS serial
+    FROM json_each(:rows) WHERE value ->> 10 = 'skip')
+INSERT INTO runs (fire_at, schedule_id, shard, status, reason_code, reason, queue, priority, ready_at, origin, version,
+                  finished_at)
+SELECT utc_text(:fire_at), j.schedule_id, j.shard, 'skipped', 'overlap',
+       (SELECT 'the run of ' || replace(b.fire_at, ' ', 'T') || 'Z is still ' || b.status
+        FROM runs b WHERE b.serial = j.serial ORDER BY b.fire_at LIMIT 1),
+       j.queue, j.priority, utc_text(:fire_at + j.delay), 'trigger', coalesce(h.good_id, h.id), utc_now()
+FROM nodes n
+CROSS JOIN sent j
+CROSS JOIN schedule_history h ON h.id = j.version AND h.schedule_id = j.schedule_id AND coalesce(h.good_id, 1) <> 0
+CROSS JOIN schedules s ON s.id = j.schedule_id AND s.enabled = 1 AND s.version = h.version AND s.updated_at = h.updated_at
+CROSS JOIN schedule_history d ON d.id = j.due AND d.schedule_id = j.schedule_id AND d.enabled = 1
+    AND d.valid_from < utc_text(:fire_at)
+WHERE n.id = :node_id AND n.state = 'live' AND n.beat_at >= utc_in(-n.lease_us)
+  AND utc_text(:fire_at) <= utc_now() AND utc_text(:fire_at) > utc_in(-:reach)
+  AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.fire_at = utc_text(:fire_at) AND r.schedule_id = j.schedule_id
+                  AND r.shard = j.shard)
+  AND EXISTS (SELECT 1 FROM runs b WHERE b.serial = j.serial)
+
+-- name: claim_answer
+-- What became of each row that was sent.
+WITH sent AS MATERIALIZED (
+    SELECT value ->> 0 AS schedule_id, value ->> 1 AS shard, value ->> 2 AS version FROM json_each(:rows))
+SELECT j.schedule_id, j.shard,
+       CASE WHEN r.status = 'running' AND r.node_id = :node_id THEN 'mine'
+            WHEN r.schedule_id IS NOT NULL THEN 'other'
+            WHEN utc_text(:fire_at) > utc_now() THEN 'early'
+            WHEN utc_text(:fire_at) <= utc_in(-:reach) THEN 'late'
+            WHEN s.id IS NULL THEN 'deleted'
+            WHEN s.enabled = 0 THEN 'paused'
+            WHEN h.id IS NULL OR s.version <> h.version OR s.updated_at <> h.updated_at THEN 'stale'
+            WHEN n.id IS NULL THEN 'node'
+            ELSE 'again' END AS answer,
+       r.attempt, r.claimed_at, :fire_at - utc_micros(utc_now()) AS wait
+FROM sent j
+LEFT JOIN runs r ON r.fire_at = utc_text(:fire_at) AND r.schedule_id = j.schedule_id AND r.shard = j.shard
+LEFT JOIN schedules s ON s.id = j.schedule_id
+LEFT JOIN schedule_history h ON h.id = j.version AND h.schedule_id = j.schedule_id AND coalesce(h.good_id, 1) <> 0
+LEFT JOIN nodes n ON n.id = :node_id AND n.state = 'live' AND n.beat_at >= utc_in(-n.lease_us)
+
+-- name: pull_look
+-- Candidates of one queue, best first. Of several runs that wait for one serial only the oldest may go.
+SELECT q.fire_at, q.schedule_id, q.shard, q.attempt
+FROM runs q INDEXED BY pull CROSS JOIN schedules s ON s.id = q.schedule_id
+WHERE q.status = 'queued' AND q.queue = :queue AND q.ready_at <= utc_now() AND q.version IS NOT NULL
+  AND q.kill_requested = 0
+  AND (q.expires_at IS NULL OR q.expires_at > utc_now() OR q.attempt > 0)
+  AND (q.pinned_node_id IS NULL OR q.pinned_node_id = :node_id)
+  AND (q.serial IS NULL OR q.serial_held IS NOT NULL
+       OR (NOT EXISTS (SELECT 1 FROM runs b WHERE b.serial_held = q.serial)
+           AND NOT EXISTS (SELECT 1 FROM runs e WHERE e.serial = q.serial AND e.fire_at < q.fire_at)))
+  AND (q.attempt > 0 OR q.origin = 'manual' OR s.enabled = 1)
+  AND NOT (q.reason_code IS 'start_failed' AND q.node_id IS :node_id AND q.ready_at > utc_in(-:start_failed_away))
+  AND NOT EXISTS (SELECT 1 FROM queues p WHERE p.name = q.queue AND p.paused = 1)
+ORDER BY q.pull_order, q.ready_at LIMIT :limit
+
+-- name: pull
+-- Take the first of them that nobody else has taken.
+WITH taken AS MATERIALIZED (
+    SELECT q.fire_at, q.schedule_id, q.shard
+    FROM json_each(:rows) j
+    CROSS JOIN runs q ON q.fire_at = utc_text(j.value ->> 0) AND q.schedule_id = j.value ->> 1 AND q.shard = j.value ->> 2
+    WHERE q.status = 'queued' AND q.attempt = j.value ->> 3 AND q.kill_requested = 0
+    ORDER BY j.key LIMIT :limit)
+UPDATE runs AS r
+SET status = 'running', node_id = :node_id, attempt = r.attempt + 1, serial_held = r.serial, started_at = NULL,
+    claimed_at = max(utc_now(), coalesce(utc_text(utc_micros(r.claimed_at) + 1), ''))
+FROM taken t
+WHERE r.fire_at = t.fire_at AND r.schedule_id = t.schedule_id AND r.shard = t.shard
+  AND EXISTS (SELECT 1 FROM nodes n WHERE n.id = :node_id AND n.state = 'live' AND n.beat_at >= utc_in(-n.lease_us))
+
+-- name: start
+-- Written before the process begins.
+WITH sent AS MATERIALIZED (
+    SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS attempt
+    FROM json_each(:rows))
+UPDATE runs AS r SET started_at = coalesce(r.started_at, utc_now()) FROM sent j
+WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard
+  AND r.status = 'running' AND r.node_id = :node_id AND r.attempt = j.attempt
+
+-- name: finish_outputs
+-- Before `finish`, while the rows are still running here: what they printed.
+WITH sent AS MATERIALIZED (
+    SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS attempt,
+           value ->> 4 AS succeeded, value ->> 5 AS output, value ->> 6 AS output_bytes
+    FROM json_each(:rows))
+INSERT INTO outputs (fire_at, schedule_id, shard, attempt, succeeded, output, output_bytes)
+SELECT r.fire_at, r.schedule_id, r.shard, r.attempt, j.succeeded, from_base64(j.output), j.output_bytes
+FROM sent j
+CROSS JOIN runs r ON r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard
+WHERE r.status = 'running' AND r.node_id = :node_id AND r.attempt = j.attempt
+
+-- name: finish_attempts
+-- Before `finish`, while the rows are still running here: attempts that are not the last.
+WITH sent AS MATERIALIZED (
+    SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS attempt,
+           value ->> 4 AS status, value ->> 9 AS exit_code, value ->> 10 AS reason_code, value ->> 11 AS reason,
+           utc_text(value ->> 13) AS started_at
+    FROM json_each(:rows) WHERE value ->> 5 = 1)
+INSERT INTO attempts (fire_at, schedule_id, shard, attempt, node_id, outcome, exit_code, reason_code, reason, claimed_at,
+                      started_at, ended_at)
+SELECT r.fire_at, r.schedule_id, r.shard, r.attempt, r.node_id, j.status, j.exit_code, j.reason_code, j.reason,
+       r.claimed_at, coalesce(r.started_at, j.started_at), utc_now()
+FROM sent j
+CROSS JOIN runs r ON r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard
+WHERE r.status = 'running' AND r.node_id = :node_id AND r.attempt = j.attempt AND r.kill_requested = 0
+
+-- name: finish
+-- Ends, where node and attempt still match. A kill forbids going back to the queue; success wins over it.
+WITH sent AS MATERIALIZED (
+    SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS attempt,
+           value ->> 4 AS status, value ->> 5 AS again, value ->> 6 AS delay, value ->> 7 AS failed, value ->> 8 AS lost,
+           value ->> 9 AS exit_code, value ->> 10 AS reason_code, value ->> 11 AS reason, value ->> 12 AS result,
+           utc_text(value ->> 13) AS started_at
+    FROM json_each(:rows)),
+ended AS MATERIALIZED (
+    SELECT j.*, j.again = 1 AND r.kill_requested = 0 AS back, r.kill_requested = 1 AND j.status <> 'succeeded' AS killed
+    FROM sent j
+    CROSS JOIN runs r ON r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard
+    WHERE r.status = 'running' AND r.node_id = :node_id AND r.attempt = j.attempt)
+UPDATE runs AS r
+SET status = CASE WHEN e.back THEN 'queued' WHEN e.killed THEN 'killed' ELSE e.status END,
+    ready_at = iif(e.back, utc_in(e.delay), r.ready_at),
+    finished_at = iif(e.back, NULL, utc_now()),
+    started_at = coalesce(r.started_at, e.started_at),
+    failures = r.failures + e.failed,
+    take_overs = iif(e.lost, r.take_overs + 1, 0),
+    exit_code = e.exit_code,
+    reason_code = iif(e.killed, 'kill_requested', e.reason_code),
+    reason = e.reason,
+    result = iif(json_valid(e.result), e.result, NULL),
+    lane_slot = NULL,
+    serial = iif(e.back, r.serial, NULL),
+    serial_held = iif(e.back, r.serial_held, NULL)
+FROM ended e
+WHERE r.fire_at = e.fire_at AND r.schedule_id = e.schedule_id AND r.shard = e.shard
+
+-- name: finish_answer
+-- Recorded or superseded: the row still names who ended it, or `attempts` does. What a take-back wrote says node_lost.
+WITH sent AS MATERIALIZED (
+    SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS attempt
+    FROM json_each(:rows))
+SELECT r.fire_at, r.schedule_id, r.shard, j.attempt,
+       (r.node_id = :node_id AND r.attempt = j.attempt AND r.status NOT IN ('queued', 'running')
+        AND r.reason_code IS NOT 'node_lost')
+       OR EXISTS (SELECT 1 FROM attempts t WHERE t.fire_at = r.fire_at AND t.schedule_id = r.schedule_id
+                  AND t.shard = r.shard AND t.attempt = j.attempt AND t.node_id = :node_id AND t.outcome <> 'superseded'
+                  AND t.reason_code IS NOT 'node_lost') AS recorded
+FROM sent j
+CROSS JOIN runs r ON r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard
+
+-- name: note_superseded
+-- An outcome that came after a take-over, over the take-back's own note of the attempt.
+WITH sent AS MATERIALIZED (
+    SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS attempt,
+           value ->> 4 AS status, value ->> 9 AS exit_code, value ->> 10 AS reason_code, value ->> 11 AS reason,
+           utc_text(value ->> 13) AS started_at
+    FROM json_each(:rows))
+INSERT INTO attempts (fire_at, schedule_id, shard, attempt, node_id, outcome, exit_code, reason_code, reason, started_at,
+                      ended_at)
+SELECT r.fire_at, r.schedule_id, r.shard, j.attempt, :node_id, 'superseded', j.exit_code, j.reason_code,
+       j.status || coalesce(': ' || j.reason, ''), j.started_at, utc_now()
+FROM sent j
+CROSS JOIN runs r ON r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard
+WHERE r.attempt >= j.attempt
+ON CONFLICT DO UPDATE
+SET outcome = excluded.outcome, exit_code = excluded.exit_code, reason_code = excluded.reason_code, reason = excluded.reason
+WHERE node_id = excluded.node_id
+
+-- name: settle
+-- Queued runs, never started, that end without running.
+WITH sent AS MATERIALIZED (
+    SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS status,
+           value ->> 4 AS reason_code, value ->> 5 AS reason
+    FROM json_each(:rows))
+UPDATE runs AS r
+SET status = j.status, reason_code = j.reason_code, reason = j.reason, finished_at = utc_now(), serial = NULL,
+    serial_held = NULL
+FROM sent j
+WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard AND r.status = 'queued'
+  AND r.attempt = 0
+
+-- name: orphans
+-- Runs of nodes that are purged or have left, however their rows came to be.
+SELECT r.fire_at, r.schedule_id, r.shard, r.attempt, r.node_id, r.take_overs, r.started_at IS NOT NULL AS started,
+       coalesce((SELECT h.definition ->> 'on_node_loss' FROM schedule_history h WHERE h.id = r.version), 'rerun')
+       AS on_node_loss
+FROM runs r INDEXED BY mine CROSS JOIN nodes n ON n.id = r.node_id AND n.state IN ('purged', 'left')
+WHERE r.status = 'running' ORDER BY r.fire_at, r.schedule_id, r.shard LIMIT :limit
+
+-- name: all_orphans
+-- Of nodes that somebody removed by hand, too.
+SELECT r.fire_at, r.schedule_id, r.shard, r.attempt, coalesce(r.node_id, '') AS node_id, r.take_overs, r.started_at IS NOT NULL AS started,
+       coalesce((SELECT h.definition ->> 'on_node_loss' FROM schedule_history h WHERE h.id = r.version), 'rerun')
+       AS on_node_loss
+FROM runs r INDEXED BY mine LEFT JOIN nodes n ON n.id = r.node_id
+WHERE r.status = 'running' AND n.live_name IS NULL ORDER BY r.fire_at, r.schedule_id, r.shard LIMIT :limit
+
+-- name: reclaim_attempts
+-- Before `reclaim`: the attempts that are lost while their runs go on.
+WITH sent AS MATERIALIZED (
+    SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS attempt,
+           value ->> 4 AS node_id, value ->> 6 AS reason
+    FROM json_each(:rows) WHERE value ->> 5 = 1)
+INSERT INTO attempts (fire_at, schedule_id, shard, attempt, node_id, outcome, reason_code, reason, claimed_at, started_at,
+                      ended_at)
+SELECT r.fire_at, r.schedule_id, r.shard, r.attempt, r.node_id, 'lost', 'node_lost', j.reason, r.claimed_at, r.started_at,
+       utc_now()
+FROM sent j
+CROSS JOIN runs r ON r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard
+WHERE r.status = 'running' AND coalesce(r.node_id, '') = j.node_id AND r.attempt = j.attempt AND r.kill_requested = 0
+
+-- name: reclaim
+-- Back to the queue as the next attempt, or closed.
+WITH sent AS MATERIALIZED (
+    SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS attempt,
+           value ->> 4 AS node_id, value ->> 5 AS again, value ->> 6 AS reason
+    FROM json_each(:rows)),
+gone AS MATERIALIZED (
+    SELECT j.*, j.again = 1 AND r.kill_requested = 0 AS back, r.kill_requested AS killed
+    FROM sent j
+    CROSS JOIN runs r ON r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard
+    WHERE r.status = 'running' AND coalesce(r.node_id, '') = j.node_id AND r.attempt = j.attempt)
+UPDATE runs AS r
+SET status = CASE WHEN g.back THEN 'queued' WHEN g.killed THEN 'killed' ELSE 'lost' END,
+    ready_at = iif(g.back, utc_now(), r.ready_at),
+    finished_at = iif(g.back, NULL, utc_now()),
+    take_overs = r.take_overs + 1,
+    reason_code = 'node_lost',
+    reason = g.reason,
+    lane_slot = NULL,
+    serial = iif(g.back, r.serial, NULL),
+    serial_held = iif(g.back, r.serial_held, NULL)
+FROM gone g
+WHERE r.fire_at = g.fire_at AND r.schedule_id = g.schedule_id AND r.shard = g.shard
+
+-- name: undressed
+-- Queued rows that were put in without a version.
+SELECT fire_at, schedule_id, shard FROM runs WHERE status = 'queued' AND version IS NULL LIMIT :limit
+
+-- name: dress
+-- They get what their schedules say; a serial is held from here on.
+WITH sent AS MATERIALIZED (
+    SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS version,
+           value ->> 4 AS queue, value ->> 5 AS priority, value ->> 6 AS serial
+    FROM json_each(:rows))
+UPDATE runs AS r
+SET version = j.version, queue = j.queue, priority = j.priority, serial = j.serial, serial_held = j.serial
+FROM sent j
+WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard AND r.status = 'queued'
+  AND r.version IS NULL
+
+-- name: close_killed
+-- Nobody owns a queued run, so that nobody else would end it.
+WITH some AS MATERIALIZED (
+    SELECT fire_at, schedule_id, shard FROM runs WHERE status = 'queued' AND kill_requested = 1 LIMIT :limit)
+UPDATE runs AS r
+SET status = 'killed', reason_code = 'kill_requested', reason = 'killed while it was queued', finished_at = utc_now(),
+    serial = NULL, serial_held = NULL
+FROM some x WHERE r.fire_at = x.fire_at AND r.schedule_id = x.schedule_id AND r.shard = x.shard
+
+-- name: close_deleted
+-- Queued runs of schedules that are gone.
+WITH some AS MATERIALIZED (
+    SELECT q.fire_at, q.schedule_id, q.shard FROM runs q
+    WHERE q.status = 'queued' AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.id = q.schedule_id) LIMIT :limit)
+UPDATE runs AS r
+SET status = 'killed', reason_code = 'schedule_deleted', reason = 'its schedule was deleted', finished_at = utc_now(),
+    serial = NULL, serial_held = NULL
+FROM some x WHERE r.fire_at = x.fire_at AND r.schedule_id = x.schedule_id AND r.shard = x.shard
+
+-- name: expire
+-- Never started, and too late to start now.
+WITH some AS MATERIALIZED (
+    SELECT fire_at, schedule_id, shard FROM runs
+    WHERE status = 'queued' AND attempt = 0 AND expires_at < utc_now() LIMIT :limit)
+UPDATE runs AS r
+SET status = 'missed', reason_code = 'no_slot', reason = 'no node with a free slot took it in time',
+    finished_at = utc_now(), serial = NULL, serial_held = NULL
+FROM some x WHERE r.fire_at = x.fire_at AND r.schedule_id = x.schedule_id AND r.shard = x.shard
+
+-- name: join
+-- A node is born.
+INSERT INTO nodes (id, name, host, address, pid, state, started_at, beat_at, beat_seq, beat_s, slots, queues, roles,
+                   version, tzdata, boot_id, pid_namespace, process_start)
+VALUES (:id, :node_name, :host, :address, :pid, :state, utc_now(), utc_now(), 1, :beat_s, :slots, :queues, :roles,
+        :version, :tzdata, :boot_id, :pid_namespace, :process_start)
+
+-- name: beat
+-- I live.
+UPDATE nodes
+SET beat_at = utc_now(), beat_seq = beat_seq + 1, running = :running, cpu_pct = :cpu_pct, memory_bytes = :memory_bytes,
+    clock_offset_ms = :clock_offset_ms, digest = :digest
+WHERE id = :node_id AND state IN ('live', 'cordoned', 'draining')
+
+-- name: set_state
+-- Of a present node.
+UPDATE nodes SET state = :state WHERE id = :node_id AND state IN ('live', 'cordoned', 'draining')
+
+-- name: node_named
+-- The present node of a name.
+SELECT json_array(n.id, n.name, n.state, n.beat_seq, utc_micros(n.beat_at), n.beat_s, n.slots, json(n.queues),
+                  json(n.roles), n.beat_at < utc_in(-n.lease_us)) AS member,
+       n.id, n.name, n.host, n.address, n.pid, n.boot_id, n.pid_namespace, n.process_start, n.slots, n.beat_s, n.queues,
+       n.roles, n.version, n.tzdata, n.state
+FROM nodes n WHERE n.live_name = :node_name
+
+-- name: purge
+-- Only a flip, on a beat counter that the purger has seen stand still.
+UPDATE nodes SET state = 'purged'
+WHERE id = :node_id AND state IN ('live', 'cordoned', 'draining') AND beat_seq = :beat_seq
+  AND (:watched = 0 OR beat_at < utc_in(-lease_us))
+
+-- name: lead
+-- Take the role if it is free.
+UPDATE roles SET holder = :node_id, term = term + 1, expires_at = utc_in(:lease)
+WHERE name = 'auditor' AND (expires_at IS NULL OR expires_at < utc_now())
+
+-- name: restore_auditor
+-- Somebody removed the row.
+INSERT INTO roles (name) SELECT 'auditor' WHERE NOT EXISTS (SELECT 1 FROM roles WHERE name = 'auditor')
+
+-- name: audit_look
+-- What a tick of the auditor begins with; term and watermark NULL where this node does not lead.
+SELECT utc_now() AS now, a.term, a.watermark, (SELECT digest FROM schedule_digest) AS digest
+FROM (SELECT 1) LEFT JOIN roles a ON a.name = 'auditor' AND a.holder = :node_id AND a.expires_at >= utc_now()
+
+-- name: missing
+-- Which of these have no row.
+WITH sent AS MATERIALIZED (
+    SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard FROM json_each(:rows))
+SELECT j.fire_at, j.schedule_id, j.shard FROM sent j
+WHERE NOT EXISTS (SELECT 1 FROM runs r WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard)
+
+-- name: open_missing
+-- Due instants without a row, under the auditor's term and the version that stands; at most one row per serial.
+WITH sent AS MATERIALIZED (
+    SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS version,
+           value ->> 4 AS status, value ->> 5 AS reason_code, value ->> 6 AS reason, value ->> 7 AS queue,
+           value ->> 8 AS priority, value ->> 9 AS delay, value ->> 10 AS grace, value ->> 11 AS serial,
+           value ->> 12 AS overlap, utc_text(value ->> 13) AS until, value ->> 14 AS missed_count
+    FROM json_each(:rows)),
+judged AS MATERIALIZED (
+    SELECT j.*, b.schedule_id IS NOT NULL AS held, j.status = 'queued' AND j.overlap = 'skip' AND b.schedule_id IS NOT NULL
+           AS blocked, 'the run of ' || replace(b.fire_at, ' ', 'T') || 'Z is still ' || b.status AS in_the_way
+    FROM sent j LEFT JOIN runs b ON b.serial_held = j.serial)
+INSERT INTO runs (fire_at, schedule_id, shard, status, reason_code, reason, queue, priority, ready_at, expires_at, origin,
+                  version, finished_at, until, missed_count, serial, serial_held)
+SELECT j.fire_at, j.schedule_id, j.shard, iif(j.blocked, 'skipped', j.status), iif(j.blocked, 'overlap', j.reason_code),
+       iif(j.blocked, j.in_the_way, j.reason), j.queue, j.priority, utc_in(j.delay), utc_in(j.delay + j.grace), 'audit',
+       coalesce(h.good_id, h.id, (SELECT max(x.id) FROM schedule_history x WHERE x.schedule_id = j.schedule_id)),
+       iif(j.status = 'queued' AND NOT j.blocked, NULL, utc_now()), j.until, j.missed_count,
+       iif(j.status = 'queued' AND NOT j.blocked, j.serial, NULL), iif(j.status = 'queued' AND NOT j.held, j.serial, NULL)
+FROM judged j
+LEFT JOIN schedule_history h ON h.id = j.version AND h.schedule_id = j.schedule_id
+LEFT JOIN schedules s ON s.id = j.schedule_id
+WHERE EXISTS (SELECT 1 FROM roles a WHERE a.name = 'auditor' AND a.holder = :node_id AND a.term = :term)
+  AND iif(j.version IS NULL, s.id IS NULL, s.version = h.version AND s.updated_at = h.updated_at)
+  AND (j.status <> 'queued' OR coalesce(h.good_id, 1) <> 0)
+  AND j.fire_at <= utc_in(-:lag)
+  AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id
+                  AND r.shard = j.shard)
+
+-- name: move_watermark
+-- From where this holder saw it, under its term.
+UPDATE roles SET watermark = utc_text(:cut), expires_at = utc_in(:lease)
+WHERE name = 'auditor' AND holder = :node_id AND term = :term AND watermark IS utc_text(:old)
+  AND utc_text(:cut) <= utc_in(-:lag)
+
+-- name: retention_bound
+-- No run from here on may be removed: a day, and never above the watermark.
+SELECT min(coalesce(a.watermark, utc_text(0)), utc_in(-86400000000)) AS bound_at
+FROM (SELECT 1) LEFT JOIN roles a ON a.name = 'auditor'
+
+-- name: remove_runs
+-- The oldest of one status.
+WITH old AS MATERIALIZED (
+    SELECT fire_at, schedule_id, shard FROM runs
+    WHERE fire_at < utc_text(:before) AND status = :status AND status NOT IN ('queued', 'running')
+      AND follow IS NULL
+    ORDER BY fire_at, schedule_id, shard LIMIT :limit)
+DELETE FROM runs WHERE (fire_at, schedule_id, shard) IN (SELECT fire_at, schedule_id, shard FROM old)
+
+-- name: remove_outputs
+-- The oldest, of successes or of the others.
+DELETE FROM outputs WHERE rowid IN (
+    SELECT rowid FROM outputs WHERE fire_at < utc_text(:before) AND succeeded = :succeeded
+    ORDER BY fire_at, schedule_id, shard, attempt LIMIT :limit)
+
+-- name: remove_attempts
+-- The oldest.
+WITH old AS MATERIALIZED (
+    SELECT fire_at, schedule_id, shard, attempt FROM attempts WHERE fire_at < utc_text(:before)
+    ORDER BY fire_at, schedule_id, shard, attempt LIMIT :limit)
+DELETE FROM attempts WHERE (fire_at, schedule_id, shard, attempt) IN (
+    SELECT fire_at, schedule_id, shard, attempt FROM old)
+
+-- name: removable_nodes
+-- Long gone, and no open run names them.
+SELECT n.id FROM nodes n
+WHERE n.state IN ('purged', 'left') AND n.beat_at < utc_text(:before)
+  AND n.id NOT IN (SELECT r.node_id FROM runs r INDEXED BY mine WHERE r.status = 'running' AND r.node_id IS NOT NULL)
+  AND n.id NOT IN (SELECT r.node_id FROM runs r INDEXED BY pull WHERE r.status = 'queued' AND r.node_id IS NOT NULL)
+ORDER BY n.beat_at LIMIT :limit
+
+-- name: remove_nodes
+-- Those just named, if they are still gone.
+DELETE FROM nodes WHERE id IN (SELECT value FROM json_each(:rows)) AND state IN ('left', 'purged')
+
+-- name: count_runs
+-- How many there are.
+SELECT count(*) AS count FROM runs
