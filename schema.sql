@@ -254,7 +254,7 @@ CREATE TABLE IF NOT EXISTS schema_info (
   id           TINYINT NOT NULL DEFAULT 1 PRIMARY KEY COMMENT 'there is one row',
   version      INT NOT NULL COMMENT 'of these tables',
   min_worker   VARCHAR(40) NOT NULL COMMENT 'the oldest Leasebeat that may use them',
-  installation CHAR(32) NOT NULL COMMENT 'made at random once; Redis keys begin with it',
+  installation VARCHAR(40) NOT NULL COMMENT 'made at random once; Redis keys begin with it',
   coordinator  VARCHAR(16) NOT NULL DEFAULT 'store' COMMENT 'store, zookeeper: the same for all nodes',
   created_at   TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) COMMENT 'when init made it',
   CONSTRAINT schema_info_one CHECK (id = 1),

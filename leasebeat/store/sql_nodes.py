@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from leasebeat.model.node import Member, NodeFacts, NodeState, Vitals
-from leasebeat.store.base import Poll, Role
+from leasebeat.store.base import START_FAILED_AWAY, Poll, Role
 from leasebeat.store.session import Record
 from leasebeat.store.sql_rows import Statements, pack
 
@@ -59,7 +59,9 @@ class NodeStatements(Statements):
 
     def poll(self, node_id: str, queues: Sequence[str]) -> Poll:
         """What a node learns with its one statement a second."""
-        (record,) = self._session.query("poll", node_id=node_id, queues=pack(queues))
+        (record,) = self._session.query(
+            "poll", node_id=node_id, queues=pack(queues), start_failed_away=START_FAILED_AWAY
+        )
         return Poll(
             now=record["now"],
             digest=record["digest"],

@@ -11,6 +11,7 @@ from leasebeat.model.instant import Instant, Micros
 from leasebeat.model.run import RunKey
 from leasebeat.store.base import (
     BATCH,
+    CLAIM_REACH,
     START_FAILED_AWAY,
     Candidate,
     ClaimAnswer,
@@ -29,6 +30,15 @@ from leasebeat.store.sql_rows import Row, Statements, batches, in_key_order, pac
 
 OUTPUT_PART = 4 * 1024 * 1024
 """The most bytes of output that one statement carries: base64 of it fits a `max_allowed_packet` of 16 MiB."""
+
+
+REASON_CHARS = 1000
+"""How much of a reason is kept."""
+
+
+def _short(reason: str | None) -> str | None:
+    """A reason as `runs.reason` can hold it: tasks may raise with texts of any length and any bytes."""
+    return None if reason is None else reason[:REASON_CHARS].encode("utf-8", "replace").decode("utf-8")
 
 
 def _claims(rows: Sequence[ClaimRow]) -> str:
@@ -80,7 +90,7 @@ def _finishes(rows: Sequence[FinishRow]) -> list[Row]:
             int(row.lost),
             row.exit_code,
             row.reason_code,
-            row.reason,
+            _short(row.reason),
             row.result,
             row.started_at,
         )
@@ -120,7 +130,8 @@ class RunStatements(Statements):
         The fence is told only when all of them were inserted (`claim_answer` tells each row's
         otherwise), and is 0 when none of them is to run here. Raises ValueError above BATCH rows.
         """
-        count = self._session.execute("claim", node_id=node_id, fire_at=fire_at, rows=_claims(rows))
+        sent = _claims(rows)
+        count = self._session.execute("claim", node_id=node_id, fire_at=fire_at, rows=sent, reach=CLAIM_REACH)
         running = next((row for row in rows if row.run), None)
         if running is None or count < len(rows):
             return Claimed(count, 0)
@@ -138,11 +149,17 @@ class RunStatements(Statements):
 
     def claim_blocked(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> int:
         """Under the claim's guards, insert as `skipped` those whose serial an open run wants; how many."""
-        return self._session.execute("claim_blocked", node_id=node_id, fire_at=fire_at, rows=_claims(rows))
+        sent = _claims(rows)
+        return self._session.execute(
+            "claim_blocked", node_id=node_id, fire_at=fire_at, rows=sent, reach=CLAIM_REACH
+        )
 
     def claim_answer(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> list[ClaimAnswer]:
         """What became of each row that was sent."""
-        records = self._session.query("claim_answer", node_id=node_id, fire_at=fire_at, rows=_claims(rows))
+        sent = _claims(rows)
+        records = self._session.query(
+            "claim_answer", node_id=node_id, fire_at=fire_at, rows=sent, reach=CLAIM_REACH
+        )
         return [
             ClaimAnswer(
                 record["schedule_id"],
@@ -206,7 +223,7 @@ class RunStatements(Statements):
 
     def settle(self, rows: Sequence[SettleRow]) -> int:
         """End queued runs that never started; how many."""
-        sent = in_key_order((*row.key, row.status, row.reason_code, row.reason) for row in rows)
+        sent = in_key_order((*row.key, row.status, row.reason_code, _short(row.reason)) for row in rows)
         return self._execute_all("settle", sent)
 
     # taking back, and what else lies in the queue
@@ -228,7 +245,9 @@ class RunStatements(Statements):
 
     def reclaim(self, rows: Sequence[ReclaimRow]) -> int:
         """Take back or close orphans where node and attempt still match; how many."""
-        sent = in_key_order((*row.key, row.attempt, row.node_id, int(row.again), row.reason) for row in rows)
+        sent = in_key_order(
+            (*row.key, row.attempt, row.node_id, int(row.again), _short(row.reason)) for row in rows
+        )
         count = 0
         for part in batches(sent):
             with self._session.transaction():
