@@ -117,6 +117,7 @@ class Drain:
         return self._runtime.monotonic() > (progress.killed_at or progress.deadline) + _GIVE_UP_S
 
     def _leave(self) -> None:
+        self._standing.leaving = True
         node_id = self._standing.node_id
         if node_id is not None:
             self._store.set_state(node_id, NodeState.LEFT)

@@ -51,6 +51,8 @@ class Heartbeat:
 
     def run_once(self) -> Turn:
         """Join if this node has no row, else beat."""
+        if self._standing.leaving:
+            return Turn()
         node_id = self._standing.node_id
         return self._join() if node_id is None else self._beat(node_id)
 
@@ -94,6 +96,8 @@ class Heartbeat:
     def _beat(self, node_id: str) -> Turn:
         started = self._runtime.boottime()
         if not self._store.beat(node_id, self._vitals()):
+            if self._standing.leaving:
+                return Turn()
             event("ERROR", "node_purged", "purged; joining again under a new id", node_id=node_id)
             self._standing.gone()
             self._standing.lease.end()

@@ -21,6 +21,7 @@ class Standing:
         self.lease = lease
         self.node_id: str | None = None  #: None before the first join and after a purge
         self.state = facts.state
+        self.leaving = False  #: about to write `left`: from then on it neither beats nor joins
         self.ranking = Ranking()
         self.poll: Poll | None = None
 
