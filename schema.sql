@@ -5,6 +5,18 @@
 --
 -- Times are UTC. Columns that people may set through a session of any time zone (created_at,
 -- updated_at) are TIMESTAMP; all others are DATETIME and default to UTC_TIMESTAMP.
+-- schema_info gets its row last: while it has none, this file was not applied to its end.
+
+CREATE TABLE IF NOT EXISTS schema_info (
+  id           TINYINT NOT NULL DEFAULT 1 PRIMARY KEY COMMENT 'there is one row',
+  version      INT NOT NULL COMMENT 'of these tables',
+  min_worker   VARCHAR(40) NOT NULL COMMENT 'the oldest Leasebeat that may use them',
+  installation VARCHAR(40) NOT NULL COMMENT 'made at random once; Redis keys begin with it',
+  coordinator  VARCHAR(16) NOT NULL DEFAULT 'store' COMMENT 'store, zookeeper: the same for all nodes',
+  created_at   TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) COMMENT 'when init made it',
+  CONSTRAINT schema_info_one CHECK (id = 1),
+  CONSTRAINT schema_info_coordinator CHECK (coordinator IN ('store', 'zookeeper'))
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what this store is';
 
 CREATE TABLE IF NOT EXISTS schedules (
   id              BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY COMMENT 'never used again after a deletion',
@@ -249,17 +261,6 @@ CREATE TABLE IF NOT EXISTS queues (
   paused TINYINT(1) NOT NULL DEFAULT 0 COMMENT '1: nothing of it is pulled',
   CONSTRAINT queue_paused CHECK (paused IN (0, 1))
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='queues about which there is something to say';
-
-CREATE TABLE IF NOT EXISTS schema_info (
-  id           TINYINT NOT NULL DEFAULT 1 PRIMARY KEY COMMENT 'there is one row',
-  version      INT NOT NULL COMMENT 'of these tables',
-  min_worker   VARCHAR(40) NOT NULL COMMENT 'the oldest Leasebeat that may use them',
-  installation VARCHAR(40) NOT NULL COMMENT 'made at random once; Redis keys begin with it',
-  coordinator  VARCHAR(16) NOT NULL DEFAULT 'store' COMMENT 'store, zookeeper: the same for all nodes',
-  created_at   TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6) COMMENT 'when init made it',
-  CONSTRAINT schema_info_one CHECK (id = 1),
-  CONSTRAINT schema_info_coordinator CHECK (coordinator IN ('store', 'zookeeper'))
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what this store is';
 
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW schedule_digest AS
 SELECT CONCAT_WS('-', COUNT(*), HEX(BIT_XOR(CAST(CONV(LEFT(version, 16), 16, 10) AS UNSIGNED))),

@@ -265,14 +265,24 @@ class MysqlSession:
 
     def run(self, statements: Iterable[str]) -> None:
         """Run texts that are in no file of statements, one by one, with patience: the schema's."""
-        connection = self._connect(PATIENT_S)
-        with connection, connection.cursor() as cursor:
+        with self._connect(PATIENT_S) as connection, connection.cursor() as cursor:
             for text in statements:
                 try:
                     cursor.execute(text)
                 except MySQLError as problem:
                     name = text.strip().partition("\n")[0]
                     raise _kind(problem)(f"{self.url}: {name}: {_words(problem)}") from problem
+
+    def denied(self, statements: Iterable[str]) -> list[str]:
+        """Those that the account has no right to run, each with the server's words."""
+        found: list[str] = []
+        with self._connect(PATIENT_S) as connection, connection.cursor() as cursor:
+            for text in statements:
+                try:
+                    cursor.execute(text)
+                except MySQLError as problem:
+                    found.append(f"{text}: {_words(problem)}")
+        return found
 
     @contextmanager
     def transaction(self) -> Generator[None]:

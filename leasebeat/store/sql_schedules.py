@@ -52,6 +52,10 @@ class ScheduleStatements(Statements):
         ]
         return self._execute_all("see_versions", sent)
 
+    def vanished(self) -> list[int]:
+        """Schedules that have a recorded version, not deleted, and no row any more."""
+        return [record["schedule_id"] for record in self._session.query("vanished")]
+
     def see_deleted(self, ids: Sequence[int], last_read: Instant) -> int:
         """Record, once, that these schedules are gone; how many."""
         return self._execute_all("see_deleted", sorted(ids), last_read=last_read)

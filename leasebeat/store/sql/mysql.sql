@@ -15,6 +15,27 @@ SELECT 1 AS present FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE
 -- The id that init gave.
 SELECT installation FROM schema_info
 
+-- name: schema_info
+-- Of which version the tables are, and who may use them.
+SELECT version, min_worker FROM schema_info
+
+-- name: schema_columns
+-- What is there: a row per table, its engine and its columns as a JSON list.
+SELECT t.TABLE_NAME AS name, t.ENGINE AS engine, JSON_ARRAYAGG(c.COLUMN_NAME) AS columns
+FROM information_schema.TABLES t JOIN information_schema.COLUMNS c ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME
+WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_TYPE = 'BASE TABLE' GROUP BY t.TABLE_NAME, t.ENGINE
+
+-- name: server_version
+-- What the server says it is.
+SELECT VERSION() AS version
+
+-- name: server_variables
+-- The settings of the server and of this session on which the statements rely.
+SHOW SESSION VARIABLES WHERE Variable_name IN (
+  'autocommit', 'binlog_format', 'group_replication_group_name', 'group_replication_single_primary_mode', 'innodb_flush_log_at_trx_commit',
+  'innodb_lock_wait_timeout', 'innodb_read_only', 'log_bin', 'max_allowed_packet', 'read_only', 'sql_mode', 'super_read_only', 'sync_binlog',
+  'time_zone', 'transaction_isolation', 'tx_isolation', 'wsrep_on')
+
 -- name: look_at_schedules
 -- Every schedule's version. Gives now, digest, schedule_id, version, updated_at; without schedules one row, its schedule_id NULL.
 SELECT UTC_TIMESTAMP(6) AS now, d.digest, s.id AS schedule_id, s.version, s.updated_at
@@ -53,6 +74,12 @@ FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$')) j
 JOIN schedule_history f ON f.id = (SELECT MAX(x.id) FROM schedule_history x WHERE x.schedule_id = j.s) AND f.deleted = 0
 LEFT JOIN schedules s ON s.id = j.s
 WHERE s.id IS NULL
+
+-- name: vanished
+-- Schedules whose newest recorded version is no deletion, and whose row is gone.
+SELECT h.schedule_id FROM schedule_history h LEFT JOIN schedules s ON s.id = h.schedule_id
+WHERE s.id IS NULL AND h.deleted = 0
+  AND NOT EXISTS (SELECT 1 FROM schedule_history n WHERE n.schedule_id = h.schedule_id AND n.former_id = h.id)
 
 -- name: clear_problems
 -- Take back what is said of schedules whose newest recorded version is usable, or gone. rows: ids.

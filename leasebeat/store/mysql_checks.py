@@ -1,0 +1,228 @@
+"""What a MySQL or MariaDB server, its database and our account in it must be like."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import cast
+
+from leasebeat.errors import StoreUnfit
+from leasebeat.store.mysql import LOCK_WAIT_S, MysqlSession
+from leasebeat.store.schema import Check, print_schema
+from leasebeat.store.session import Session
+
+__all__ = ["checks", "make"]
+
+PACKET_BYTES = 8 * 1024 * 1024
+"""The largest statement: a part of the outputs in base64, and reserve."""
+
+_TABLE = re.compile(r"CREATE TABLE IF NOT EXISTS (\w+) \((.*?)\n\) ENGINE", re.DOTALL)
+_COLUMN = re.compile(r"^  ([a-z_]+) +[A-Z]+[ (]", re.MULTILINE)
+
+_RIGHTS = {
+    "schedules": "",
+    "schema_info": "",
+    "calendars": "",
+    "lanes": "",
+    "queues": "",
+    "runs": "INSERT UPDATE DELETE",
+    "attempts": "INSERT UPDATE DELETE",
+    "outputs": "INSERT DELETE",
+    "nodes": "INSERT UPDATE DELETE",
+    "roles": "INSERT UPDATE",
+    "schedule_history": "INSERT",
+    "schedule_problems": "INSERT UPDATE DELETE",
+}
+"""What a worker does to each table, beside reading it."""
+
+
+def make(session: Session, schema: str) -> None:
+    """Apply `schema`. Raises StoreUnfit, before anything is made, for what could not hold it."""
+    assert isinstance(session, MysqlSession)
+    there = {record["name"] for record in session.query("schema_columns")}
+    foreign = sorted(there & _tables(schema).keys()) if "schema_info" not in there else []
+    if foreign:
+        raise StoreUnfit(
+            f"{session.url} has tables of our names that are not ours ({', '.join(foreign)});"
+            " give Leasebeat a database of its own"
+        )
+    failed = [str(one) for one in _server(session) if not one.ok and one.severity == "refuse"]
+    if failed:
+        raise StoreUnfit("\n  - ".join(["the server cannot hold a store:", *failed]))
+    session.run(_statements(schema))
+
+
+def checks(session: Session, worker: bool) -> list[Check]:
+    """Everything; the rights of a worker only where `worker` is set."""
+    assert isinstance(session, MysqlSession)
+    return [*_server(session), _columns(session), *([_rights(session)] if worker else [])]
+
+
+def _statements(schema: str) -> list[str]:
+    text = "\n".join(line for line in schema.splitlines() if not line.startswith("--"))
+    return [part.strip() for part in re.split(r";\s*\n", text) if part.strip()]
+
+
+def _tables(schema: str) -> dict[str, frozenset[str]]:
+    return {name: frozenset(_COLUMN.findall(body)) for name, body in _TABLE.findall(schema)}
+
+
+# --- the server ---------------------------------------------------------------------------------
+
+
+def _server(session: Session) -> list[Check]:
+    (record,) = session.query("server_version")
+    has = {row["Variable_name"]: row["Value"] for row in session.query("server_variables")}
+    return [_version(record["version"]), _isolation(has), *_session(has), *_writing(has), *_warnings(has)]
+
+
+def _version(text: str) -> Check:
+    numbers = tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+    maria = "mariadb" in text.lower()
+    return Check(
+        "server version",
+        numbers >= ((10, 6) if maria else (8, 0, 19)),
+        "refuse",
+        text,
+        "MariaDB 10.6 or MySQL 8.0.19, or newer",
+        "update the server",
+    )
+
+
+def _isolation(has: Mapping[str, str]) -> Check:
+    found = has.get("transaction_isolation", has.get("tx_isolation", "nothing"))
+    return Check(
+        "transaction isolation",
+        found == "READ-COMMITTED",
+        "refuse",
+        found,
+        "READ-COMMITTED",
+        "the session asked for it; whatever sits between (a proxy) must leave session settings alone",
+    )
+
+
+def _session(has: Mapping[str, str]) -> list[Check]:
+    advice = "the session asked for it; whatever sits between (a proxy) must leave session settings alone"
+    wait = has["innodb_lock_wait_timeout"]
+    strict = "STRICT_TRANS_TABLES" in has["sql_mode"]
+    return [
+        Check("time zone", has["time_zone"] == "+00:00", "refuse", has["time_zone"], "+00:00", advice),
+        Check("autocommit", has["autocommit"] == "ON", "refuse", has["autocommit"], "ON", advice),
+        Check("sql_mode", strict, "refuse", has["sql_mode"] or "nothing", "STRICT_TRANS_TABLES", advice),
+        Check("lock wait", int(wait) <= LOCK_WAIT_S, "refuse", f"{wait} s", f"{LOCK_WAIT_S} s", advice),
+    ]
+
+
+def _writing(has: Mapping[str, str]) -> list[Check]:
+    names = ("read_only", "super_read_only", "innodb_read_only")
+    # MariaDB says OFF, READ_ONLY or ON from 11.7 on, and OFF or ON before.
+    closed = [name for name in names if has.get(name, "OFF") not in ("OFF", "0")]
+    packet = int(has["max_allowed_packet"])
+    statement = has.get("log_bin") == "ON" and has.get("binlog_format") == "STATEMENT"
+    return [
+        Check(
+            "read_only",
+            not closed,
+            "refuse",
+            ", ".join(closed) or "off",
+            "a server that takes writes",
+            "name the primary in [store] url, not a replica",
+        ),
+        Check(
+            "binlog_format",
+            not statement,
+            "refuse",
+            has.get("binlog_format", "none") if has.get("log_bin") == "ON" else "no binary log",
+            "ROW or MIXED",
+            "with STATEMENT every write under READ COMMITTED fails (error 1665): set binlog_format=ROW",
+        ),
+        Check(
+            "max_allowed_packet",
+            packet >= PACKET_BYTES,
+            "refuse",
+            f"{packet} bytes",
+            f"{PACKET_BYTES} or more",
+            "outputs travel in batches: set max_allowed_packet=16M",
+        ),
+    ]
+
+
+def _warnings(has: Mapping[str, str]) -> list[Check]:
+    galera = has.get("wsrep_on", "OFF") == "ON"
+    group = bool(has.get("group_replication_group_name"))
+    many = group and has.get("group_replication_single_primary_mode") == "OFF"
+    durable = has["innodb_flush_log_at_trx_commit"] == "1" and (
+        has.get("log_bin") != "ON" or has.get("sync_binlog") == "1"
+    )
+    return [
+        Check(
+            "several primaries",
+            not (galera or many),
+            "warn",
+            "Galera" if galera else "group replication" if many else "one",
+            "one server that takes the writes",
+            "let all nodes write to the same server: the key of `runs` must decide at the claim, not later",
+        ),
+        Check(
+            "durable commits",
+            durable,
+            "warn",
+            "innodb_flush_log_at_trx_commit={} sync_binlog={}".format(
+                has["innodb_flush_log_at_trx_commit"], has.get("sync_binlog", "-")
+            ),
+            "1 and 1",
+            "otherwise a crash of the server's host can take back claims whose tasks have run",
+        ),
+    ]
+
+
+# --- the database and the account ---------------------------------------------------------------
+
+
+def _columns(session: Session) -> Check:
+    there = {record["name"]: record for record in session.query("schema_columns")}
+    wrong: list[str] = []
+    for table, columns in _tables(print_schema("mysql")).items():
+        record = there.get(table)
+        missing = columns - set(cast("list[str]", json.loads(record["columns"]))) if record else columns
+        if record is None:
+            wrong.append(f"no table {table}")
+        elif record["engine"] != "InnoDB":
+            wrong.append(f"{table} is {record['engine']}")
+        elif missing:
+            wrong.append(f"{table} without {', '.join(sorted(missing))}")
+    return Check(
+        "tables",
+        not wrong,
+        "refuse",
+        "; ".join(wrong) or "as in schema.sql",
+        "the InnoDB tables of schema.sql, and the right to see them",
+        "apply schema.sql and deploy/grants.sql; give Leasebeat a database of its own",
+    )
+
+
+def _rights(session: MysqlSession) -> Check:
+    tables = _tables(print_schema("mysql"))
+    wanted = [
+        text for table, verbs in _RIGHTS.items() for text in _probes(table, min(tables[table]), verbs.split())
+    ]
+    denied = session.denied(wanted)
+    return Check(
+        "rights of the account",
+        not denied,
+        "refuse",
+        "; ".join(denied) or "enough",
+        "what deploy/grants.sql gives a worker",
+        "apply deploy/grants.sql",
+    )
+
+
+def _probes(table: str, column: str, verbs: list[str]) -> list[str]:
+    """Statements that need a right and do nothing."""
+    texts = {
+        "INSERT": f"INSERT INTO {table} ({column}) SELECT {column} FROM {table} WHERE FALSE",
+        "UPDATE": f"UPDATE {table} SET {column} = {column} WHERE FALSE",
+        "DELETE": f"DELETE FROM {table} WHERE FALSE",
+    }
+    return [f"SELECT {column} FROM {table} WHERE FALSE", *(texts[verb] for verb in verbs)]
