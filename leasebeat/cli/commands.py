@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 from leasebeat import __version__
 from leasebeat.cli.exits import DONE, FAILED, INTERRUPTED, Usage, complain
 from leasebeat.cli.preview import preview
+from leasebeat.cli.setup import init
 from leasebeat.errors import LeasebeatError
 
 __all__ = ["COMMANDS", "application", "run"]
@@ -25,6 +26,7 @@ def worker(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
 
 
 COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
+    "init": (init, "leasebeat init --timezone Europe/Berlin"),
     "preview": (preview, "leasebeat preview --cron '0 3 * * *' --timezone Europe/Berlin -n 3"),
 }
 """What each command is, and an example that runs as it stands."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from leasebeat.cli.text import visible_lines
 from leasebeat.errors import (
     DefinitionError,
     LeasebeatError,
+    NoStore,
     NotFound,
     Refused,
     SettingsError,
@@ -15,6 +17,9 @@ from leasebeat.errors import (
     Unavailable,
     Unknown,
 )
+
+if TYPE_CHECKING:
+    from leasebeat.settings import Settings
 
 __all__ = [
     "DONE",
@@ -28,6 +33,7 @@ __all__ = [
     "Usage",
     "complain",
     "exit_code",
+    "with_place",
 ]
 
 DONE = 0
@@ -59,6 +65,11 @@ _CODES: tuple[tuple[type[LeasebeatError], int], ...] = (
 def exit_code(problem: LeasebeatError) -> int:
     """The exit code that says what kind of problem it was."""
     return next((code for kind, code in _CODES if isinstance(problem, kind)), FAILED)
+
+
+def with_place(problem: NoStore, settings: Settings) -> NoStore:
+    """The same, naming the store and the settings: the wrong folder is the usual reason."""
+    return NoStore(f"{problem} (store: {settings.store.url}; settings: {settings.source})")
 
 
 def complain(problem: LeasebeatError) -> int:

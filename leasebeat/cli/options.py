@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from leasebeat.cli.exits import with_place
 from leasebeat.errors import NoStore
 from leasebeat.settings import Settings, load
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["COMMON", "Common", "desk_of", "flag", "settings_of"]
 
 
-def flag(text: str, name: str | None = None) -> Parameter:
+def flag(text: str, name: str | Sequence[str] | None = None) -> Parameter:
     """An option that is there or not."""
     return Parameter(name=name, help=text, negative="", show_default=False)
 
@@ -50,7 +51,7 @@ def desk_of(common: Common) -> Iterator[Desk]:
     try:
         desk = open_desk(settings)
     except NoStore as problem:
-        raise NoStore(f"{problem} (store {settings.store.url}, settings: {settings.source})") from problem
+        raise with_place(problem, settings) from problem
     try:
         yield desk
     finally:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from leasebeat.cli.text import visible
 from leasebeat.model.instant import to_text
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 __all__ = ["Column", "note", "plain", "print_facts", "print_json", "print_line", "print_table"]
 
@@ -129,16 +132,26 @@ def _print_whole(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> No
 def _print_on_terminal(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
+    console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
         table.add_column(
             column.head,
             justify="right" if column.right else "left",
-            overflow="fold" if column.kept else "ellipsis",
-            no_wrap=not column.kept,
+            # Rich narrows the columns that may wrap first, and only then those that may not.
+            no_wrap=column.kept,
+            max_width=console.width * 3 // 5 if column.kept else None,
+            overflow="fold",
         )
     for row in rows:
-        table.add_row(*(Text(text, _STYLES.get(text, "")) for text in row))
-    Console(highlight=False).print(table)
+        table.add_row(*(_shortened(text, column) for text, column in zip(row, columns, strict=True)))
+    console.print(table)
+
+
+def _shortened(text: str, column: Column) -> Text:
+    from rich.text import Text
+
+    if column.kept:
+        return Text(text, no_wrap=False, overflow="fold")
+    return Text(text, _STYLES.get(text, ""), no_wrap=True, overflow="ellipsis")

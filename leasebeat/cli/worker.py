@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
 from leasebeat import __version__
-from leasebeat.cli.exits import complain
-from leasebeat.errors import LeasebeatError
+from leasebeat.cli.exits import complain, with_place
+from leasebeat.errors import LeasebeatError, NoStore
 
 __all__ = ["main", "overrides", "parser"]
 
+_WIDTH = 100  # of the help, whatever the terminal's: docs/cli.md holds it too
 _FLAGS = {
     "name": "node.name",
     "slots": "node.slots",
@@ -29,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
         description="Run the schedules of the store on this host until told to stop (SIGTERM drains).",
         epilog="Example: leasebeat worker --slots 8 --queues default,heavy:2",
         allow_abbrev=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=_WIDTH),
     )
     found.add_argument("--config", type=Path, metavar="PATH", help="settings file")
     found.add_argument("--name", help="name of this node, unique in the fleet [the host's name]")
@@ -53,31 +56,46 @@ def parser() -> argparse.ArgumentParser:
 
 
 def overrides(options: argparse.Namespace, found: argparse.ArgumentParser) -> dict[str, str]:
-    """The settings that the flags name; exits with 2 where `--set` is no SECTION.KEY=VALUE."""
+    """The settings that the flags name; exits with 2 where `--set` names no setting."""
     named = {setting: getattr(options, flag) for flag, setting in _FLAGS.items()}
     result = {setting: value for setting, value in named.items() if value is not None}
     if options.log_json:
         result["log.json"] = "true"
     for pair in options.settings:
         setting, equals, value = pair.partition("=")
-        if not equals or "." not in setting:
-            found.error(f"--set {pair!r}: expected SECTION.KEY=VALUE, like node.beat_s=5")
+        if not equals or setting not in _settings():
+            near = difflib.get_close_matches(setting, _settings(), n=1) or ["node.beat_s"]
+            found.error(f"--set {pair!r}: expected SECTION.KEY=VALUE, like {near[0]}=...")
         result[setting] = value
     return result
 
 
+def _settings() -> list[str]:
+    from leasebeat.settings import known_keys
+
+    return [f"{section}.{key}" for section, keys in known_keys().items() for key in keys]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a worker; returns its exit code when it has left."""
-    from leasebeat.settings import load
-
     found = parser()
     try:
         options = found.parse_args(argv)
-        settings = load(options.config, overrides=overrides(options, found))
-        from leasebeat.app import run_worker
-
-        return run_worker(settings, options.cordoned)
+        named = overrides(options, found)
     except SystemExit as end:  # argparse ends the process itself; as a function we give the code
         return int(end.code or 0)
+    try:
+        return _run(options, named)
     except LeasebeatError as problem:
         return complain(problem)
+
+
+def _run(options: argparse.Namespace, named: dict[str, str]) -> int:
+    from leasebeat.app import run_worker
+    from leasebeat.settings import load
+
+    settings = load(options.config, overrides=named)
+    try:
+        return run_worker(settings, options.cordoned)
+    except NoStore as problem:
+        raise with_place(problem, settings) from problem

@@ -1,0 +1,284 @@
+"""Commands on runs: run, kill, retry, runs, logs."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+from cyclopts import Parameter
+
+from leasebeat.cli.exits import DONE, FAILED, Usage
+from leasebeat.cli.moments import key_parts, moment_ago
+from leasebeat.cli.options import COMMON, Common, desk_of, flag
+from leasebeat.cli.output import Column, cell, note, plain, print_json, print_line, print_table
+from leasebeat.cli.text import visible_lines
+from leasebeat.errors import NotFound
+from leasebeat.model.instant import Instant
+from leasebeat.model.run import ENDED, RunKey, Status, key_text
+from leasebeat.runtime import SystemRuntime
+from leasebeat.store.session import Record
+
+if TYPE_CHECKING:
+    from leasebeat.store.desk import Desk
+
+__all__ = ["RUN_COLUMNS", "kill", "logs", "retry", "run", "run_cells", "run_record", "runs"]
+
+POLL_S = 0.5
+FOLLOWED = 1000
+
+TROUBLE = (Status.FAILED, Status.TIMED_OUT, Status.LOST, Status.MISSED)
+
+
+RUN_COLUMNS = [
+    Column("KEY", kept=True),
+    Column("STATUS"),
+    Column("NODE"),
+    Column("TOOK", right=True),
+    Column("REASON"),
+]
+
+Key = Annotated[str, Parameter(help="Key of the run: NAME@INSTANT[#SHARD].", metavar="KEY")]
+
+
+def run_record(row: Record) -> dict[str, object]:
+    """A run as JSON has it."""
+    key = RunKey(row["fire_at"], row["schedule_id"], row["shard"])
+    return plain(row) | {"key": key_text(row["schedule"], key)}
+
+
+def run_cells(record: Mapping[str, Any]) -> list[object]:
+    """The cells of a run under `RUN_COLUMNS`."""
+    duration = record["duration_s"]
+    took = None if duration is None else f"{duration:.1f}s"
+    return [record["key"], record["status"], record["node"], took, record["reason"] or record["reason_code"]]
+
+
+def run(
+    name: Annotated[str, Parameter(help="The schedule to run now.")],
+    /,
+    *,
+    args: Annotated[
+        str | None, Parameter(help="Overrides its args for this run, a JSON object.", metavar="JSON")
+    ] = None,
+    wait: Annotated[
+        bool, flag("Wait for its end, print what it printed, exit with 1 unless it succeeded.")
+    ] = False,
+    common: Common = COMMON,
+) -> int:
+    """Run a schedule now, beside its fires."""
+    _check_args(args)
+    with desk_of(common) as desk:
+        key = desk.run_now(name, args=args, requested_by=getpass.getuser())
+        if wait:
+            return _wait(desk, name, key, common)
+        record = run_record(desk.run(key))
+    if common.json:
+        print_json(record)
+    else:
+        print_line(str(record["key"]))
+    return DONE
+
+
+def _check_args(args: str | None) -> None:
+    try:
+        parsed = {} if args is None else json.loads(args)
+    except json.JSONDecodeError as problem:
+        raise Usage(f"--args {args!r}: not valid JSON ({problem})") from problem
+    if not isinstance(parsed, dict):
+        raise Usage(f'--args {args!r}: expected a JSON object, like \'{{"cwd": "/srv"}}\'')
+
+
+def _wait(desk: Desk, name: str, key: RunKey, common: Common) -> int:
+    note(f"{key_text(name, key)}: waiting; ctrl-C leaves it running")
+    waiter = SystemRuntime().waiter()
+    while (row := desk.run(key))["status"] not in ENDED:
+        waiter.wait(POLL_S)
+    record, output = run_record(row), desk.output(key, row["attempt"])
+    if common.json:
+        print_json(record | ({"output": None} if output is None else plain(output)))
+    else:
+        if output is not None:
+            _print_output(record, row["attempt"], output, common)
+        note(f"{record['key']}: {record['status']}{_because(record)}")
+    return DONE if row["status"] == Status.SUCCEEDED else FAILED
+
+
+def _because(record: Mapping[str, object]) -> str:
+    return f": {record['reason']}" if record["reason"] else ""
+
+
+def kill(key: Key, /, *, common: Common = COMMON) -> int:
+    """Kill a run: what runs is stopped, what waits is closed. Its node does it within seconds."""
+    with desk_of(common) as desk:
+        found = _find(desk, key)
+        desk.kill(found)
+        record = run_record(desk.run(found))
+    if common.json:
+        print_json(record)
+    else:
+        ended = record["status"] in ENDED
+        print_line(f"{record['key']}: {record['status'] if ended else 'asked to end'}")
+    return DONE
+
+
+def retry(key: Key, /, *, common: Common = COMMON) -> int:
+    """Open a run that ended otherwise than well again, as its next attempt."""
+    with desk_of(common) as desk:
+        found = _find(desk, key)
+        desk.retry(found, requested_by=getpass.getuser())
+        record = run_record(desk.run(found))
+    if common.json:
+        print_json(record)
+    else:
+        print_line(f"{record['key']}: {record['status']}")
+    return DONE
+
+
+def _find(desk: Desk, text: str) -> RunKey:
+    """The run of a text key, also of a schedule that is gone. Raises NotFound."""
+    name, fire_at, shard = key_parts(text)
+    return desk.run_named(name, fire_at, shard)
+
+
+def runs(
+    pattern: Annotated[str | None, Parameter(help="A schedule, or a pattern like 'billing/*'.")] = None,
+    /,
+    *,
+    follow: Annotated[bool, flag("Go on and show runs as they change.", ["--follow", "-f"])] = False,
+    failed: Annotated[bool, flag("Only failed, timed_out, lost and missed ones.")] = False,
+    status: Annotated[list[Status] | None, Parameter(help="Only those of this status.", negative="")] = None,
+    since: Annotated[
+        str | None, Parameter(help="Only those due since: 1h (ago), or an instant.", metavar="WHEN")
+    ] = None,
+    count: Annotated[
+        int, Parameter(name=["-n", "--count"], help="At most so many, the newest.", metavar="N")
+    ] = 50,
+    common: Common = COMMON,
+) -> int:
+    """List runs, the newest last."""
+    statuses = [*(status or []), *(TROUBLE if failed else ())]
+    with desk_of(common) as desk:
+        start = None if since is None else moment_ago("--since", since, desk.now())
+        look = _Look(desk, pattern, statuses, start)
+        if follow:
+            return _follow(look, count, common)
+        records = look(count)
+    if common.json:
+        print_json(records)
+    else:
+        print_table(RUN_COLUMNS, [run_cells(record) for record in records])
+    return DONE
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The runs that `runs` was asked for."""
+
+    desk: Desk
+    pattern: str | None
+    statuses: Sequence[Status]
+    since: Instant | None
+
+    def __call__(self, count: int) -> list[dict[str, object]]:
+        """The newest `count` of them, oldest first."""
+        rows = self.desk.runs(self.pattern, self.statuses, self.since, count)
+        return [run_record(row) for row in reversed(rows)]
+
+
+def _follow(look: _Look, count: int, common: Common) -> NoReturn:
+    """Print runs as they come and change, until interrupted; of more than `FOLLOWED` only the newest."""
+    waiter = SystemRuntime().waiter()
+    records = look(FOLLOWED)
+    told = _states(records)
+    _print_lines(records[-count:], common)
+    while True:
+        waiter.wait(POLL_S)
+        records = look(FOLLOWED)
+        _print_lines([record for record in records if told.get(record["key"]) != _state(record)], common)
+        told = _states(records)
+
+
+def _state(record: Mapping[str, object]) -> tuple[object, object]:
+    return record["status"], record["attempt"]
+
+
+def _states(records: Sequence[Mapping[str, object]]) -> dict[object, tuple[object, object]]:
+    return {record["key"]: _state(record) for record in records}
+
+
+def _print_lines(records: Sequence[Mapping[str, object]], common: Common) -> None:
+    for record in records:
+        if common.json:
+            print_json(record, lines=True)
+        else:
+            print_line("  ".join(cell(value) for value in run_cells(record) if value not in (None, "")))
+
+
+def logs(
+    what: Annotated[
+        str, Parameter(name="WHAT", help="Key of a run, or a schedule: its newest run that began.")
+    ],
+    /,
+    *,
+    follow: Annotated[
+        bool, flag("Wait for the run's end; attempts are shown as they end.", ["--follow", "-f"])
+    ] = False,
+    attempt: Annotated[int | None, Parameter(help="That attempt. [the last]", metavar="N")] = None,
+    common: Common = COMMON,
+) -> int:
+    """Show what a run printed. What is kept is the end of it, written when the attempt has ended."""
+    with desk_of(common) as desk:
+        key = _find(desk, what) if "@" in what else _newest(desk, what)
+        if follow:
+            return _follow_logs(desk, key, common)
+        row = desk.run(key)
+        number = row["attempt"] if attempt is None else attempt
+        output = desk.output(key, number)
+    if output is None:
+        raise NotFound(f"attempt {number} of {run_record(row)['key']} has no output on record")
+    _print_output(run_record(row), number, output, common)
+    return DONE
+
+
+def _newest(desk: Desk, name: str) -> RunKey:
+    for row in desk.runs(name, (), None, FOLLOWED):
+        if row["attempt"]:
+            return RunKey(row["fire_at"], row["schedule_id"], row["shard"])
+    raise NotFound(f"no run of {name!r} has begun yet; `leasebeat runs {name}` shows what there is")
+
+
+def _follow_logs(desk: Desk, key: RunKey, common: Common) -> int:
+    waiter, shown = SystemRuntime().waiter(), 0
+    while True:
+        row = desk.run(key)
+        ended = row["status"] in ENDED
+        last = row["attempt"] if ended else row["attempt"] - 1
+        for number in range(shown + 1, last + 1):
+            output = desk.output(key, number)
+            if output is not None:
+                _print_output(run_record(row), number, output, common)
+        shown = max(shown, last)
+        if ended:
+            return DONE
+        waiter.wait(POLL_S)
+
+
+def _print_output(run: Mapping[str, object], attempt: int, output: Record, common: Common) -> None:
+    said: bytes = output["output"]
+    if common.json:
+        facts = {name: run[name] for name in ("key", "schedule", "fire_at", "shard", "status", "node")}
+        print_json(facts | {"attempt": attempt} | plain(output))
+        return
+    if output["output_bytes"] > len(said):
+        note(f"{run['key']}: the last {len(said)} of {output['output_bytes']} bytes of attempt {attempt}")
+    if sys.stdout.isatty():
+        sys.stdout.write(visible_lines(said.decode(errors="backslashreplace")))
+        sys.stdout.flush()
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(said)
+        sys.stdout.buffer.flush()

@@ -1,0 +1,241 @@
+"""Commands on schedules: add, edit, list, show, pause, resume, remove."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from leasebeat.cli.columns import COLUMNS, Columns, assignments, read
+from leasebeat.cli.exits import DONE, Usage
+from leasebeat.cli.moments import length
+from leasebeat.cli.options import COMMON, Common, desk_of, flag
+from leasebeat.cli.output import Column, plain, print_facts, print_json, print_line, print_table
+from leasebeat.cli.runs import RUN_COLUMNS, run_cells, run_record
+from leasebeat.cli.select import matching, named
+from leasebeat.cli.upcoming import next_of
+from leasebeat.errors import DefinitionError
+from leasebeat.model.instant import SECOND, Instant, to_text
+from leasebeat.model.schedule import schedule_from_row
+from leasebeat.node.judge import judge
+from leasebeat.store.session import Record
+
+if TYPE_CHECKING:
+    from leasebeat.store.desk import Desk
+
+__all__ = ["add", "edit", "list_", "pause", "remove", "resume", "show"]
+
+Name = Annotated[str, Parameter(help="What it is called.")]
+Names = Annotated[str, Parameter(help="Names, or patterns like 'billing/*'.")]
+Cron = Annotated[
+    str | None, Parameter(help="When: '0 3 * * *', '@every 90s', '@manual', ...", metavar="EXPR")
+]
+Command = Annotated[
+    str | None,
+    Parameter(help="What: a shell line, module:function or URL.", metavar="TEXT", allow_leading_hyphen=True),
+]
+
+
+def add(
+    name: Name,
+    /,
+    *,
+    cron: Cron = None,
+    command: Command = None,
+    delay: Annotated[
+        str | None,
+        Parameter(name="--in", help="Once, after that time, instead of --cron: 20s.", metavar="LENGTH"),
+    ] = None,
+    replace: Annotated[bool, flag("Put it in the place of the one that is there.")] = False,
+    columns: Columns = COLUMNS,
+    common: Common = COMMON,
+) -> int:
+    """Add a schedule."""
+    if (cron is None) == (delay is None) or command is None:
+        raise Usage("add: expected NAME --cron EXPR --command TEXT, or --in LENGTH in place of --cron")
+    with desk_of(common) as desk:
+        when = cron if delay is None else _once(desk.now() + length("--in", delay))
+        values = read({"name": name, "cron": when or "", "command": command, **columns.given()})
+        judge({"id": 0, **values})
+        desk.add(values, replace=replace)
+        _tell(desk, name, "added", common)
+    return DONE
+
+
+def _once(at: Instant) -> str:
+    """The expression of an instant, on the next whole second."""
+    return f"@at {to_text(-(-at // SECOND) * SECOND)}"
+
+
+def edit(
+    name: Name,
+    /,
+    *,
+    set_: Annotated[
+        list[str] | None,
+        Parameter(
+            name="--set", help="A column's new value; empty: NULL.", metavar="COLUMN=VALUE", negative=""
+        ),
+    ] = None,
+    cron: Cron = None,
+    command: Command = None,
+    columns: Columns = COLUMNS,
+    common: Common = COMMON,
+) -> int:
+    """Change columns of a schedule; what is not named stays as it is."""
+    said = {"cron": cron, "command": command}
+    texts = (
+        assignments(set_ or []) | columns.given() | {k: text for k, text in said.items() if text is not None}
+    )
+    if not texts:
+        raise Usage("edit: expected --set COLUMN=VALUE, or a column's option like --cron")
+    values = read(texts)
+    with desk_of(common) as desk:
+        row = desk.schedule(name)
+        judge({**row, **values})
+        desk.edit(name, values, row["version"])
+        _tell(desk, str(values.get("name", name)), "changed", common)
+    return DONE
+
+
+def _tell(desk: Desk, name: str, done: str, common: Common) -> None:
+    record = _record(desk.schedule(name), desk.now())
+    if common.json:
+        print_json(record)
+    else:
+        print_line(f"{done} {name}; {_when(record)}")
+
+
+def _when(record: Mapping[str, object]) -> str:
+    if not record["enabled"]:
+        return "it is paused"
+    return f"next at {record['next_at']}" if record["next_at"] else "it never fires by itself again"
+
+
+def _record(row: Record, now: Instant) -> dict[str, object]:
+    """A schedule as JSON has it, and when it fires next."""
+    try:
+        first = next_of(schedule_from_row(row), now, 1) if row["enabled"] else []
+    except DefinitionError:
+        first = []  # its problem is shown beside it
+    return plain(row) | {"next_at": to_text(first[0]) if first else None}
+
+
+def list_(
+    pattern: Annotated[str | None, Parameter(help="Only these, like 'billing/*'.")] = None,
+    /,
+    *,
+    common: Common = COMMON,
+) -> int:
+    """List schedules: when they fire next, how they ended last, what is wrong with them."""
+    with desk_of(common) as desk:
+        rows = {str(row["name"]): row for row in desk.schedules()}
+        now = desk.now()
+    records = [_record(rows[name], now) for name in matching(pattern, rows)]
+    if common.json:
+        print_json(records)
+        return DONE
+    columns = [Column("NAME", kept=True), Column("CRON"), Column("NEXT"), Column("LAST"), Column("STATUS")]
+    problems = any(record["problem"] for record in records)
+    print_table(
+        [*columns, Column("PROBLEM")] if problems else columns,
+        [_cells(record)[: 6 if problems else 5] for record in records],
+    )
+    return DONE
+
+
+def _cells(record: Mapping[str, object]) -> list[object]:
+    status = record["last_status"] if record["enabled"] else "paused"
+    return [record["name"], record["cron"], record["next_at"], record["last_at"], status, record["problem"]]
+
+
+def show(
+    name: Name,
+    /,
+    *,
+    count: Annotated[
+        int, Parameter(name=["-n", "--count"], help="How many fires and runs.", metavar="N")
+    ] = 5,
+    common: Common = COMMON,
+) -> int:
+    """Show one schedule: its definition, what is wrong with it, its next fires and last runs."""
+    with desk_of(common) as desk:
+        row = desk.schedule(name)
+        now = desk.now()
+        runs = [run_record(run) for run in desk.runs(schedules=[name], limit=count)]
+    record = _record(row, now) | {"next": _next(row, now, count), "runs": runs}
+    if common.json:
+        print_json(record)
+    else:
+        _show(record, runs)
+    return DONE
+
+
+def _next(row: Record, now: Instant, count: int) -> list[str]:
+    try:
+        return [to_text(at) for at in next_of(schedule_from_row(row), now, count)]
+    except DefinitionError:
+        return []  # the problem itself is among the facts
+
+
+def _show(record: dict[str, object], runs: Sequence[Mapping[str, object]]) -> None:
+    print_facts({name: value for name, value in record.items() if name not in ("next", "next_at", "runs")})
+    print_line("")
+    upcoming = record["next"]
+    print_line("next fires" if record["enabled"] else "next fires, were it not paused")
+    for at in upcoming if isinstance(upcoming, list) else []:
+        print_line(f"  {at}")
+    if runs:
+        print_line("")
+        print_table(RUN_COLUMNS, [run_cells(run) for run in runs])
+
+
+def pause(
+    *names: Names,
+    every: Annotated[bool, flag("Every schedule.", "--all")] = False,
+    kill: Annotated[bool, flag("Also kill what runs or waits of them.")] = False,
+    common: Common = COMMON,
+) -> int:
+    """Pause schedules: nothing of them fires until `resume`."""
+    with desk_of(common) as desk:
+        return _enable(desk, names, every, False, kill, common)
+
+
+def resume(
+    *names: Names, every: Annotated[bool, flag("Every schedule.", "--all")] = False, common: Common = COMMON
+) -> int:
+    """Resume paused schedules; what they would have fired meanwhile stays undone."""
+    with desk_of(common) as desk:
+        return _enable(desk, names, every, True, False, common)
+
+
+def _enable(desk: Desk, words: Sequence[str], every: bool, enabled: bool, kill: bool, common: Common) -> int:
+    before = {str(row["name"]): bool(row["enabled"]) for row in desk.schedules()}
+    chosen = named(words, every, list(before))
+    desk.enable(chosen, enabled)
+    killed = desk.kill_of(chosen) if kill else 0
+    changed = [name for name in chosen if before[name] != enabled]
+    if common.json:
+        print_json([{"name": name, "enabled": enabled, "changed": name in changed} for name in chosen])
+    else:
+        state = "resumed" if enabled else "paused"
+        print_line(
+            f"{state} {len(changed)} of {len(chosen)} schedules" + (f", killed {killed} runs" if kill else "")
+        )
+    return DONE
+
+
+def remove(
+    *names: Annotated[str, Parameter(help="Names; patterns are not taken.")], common: Common = COMMON
+) -> int:
+    """Remove schedules; their runs stay on record until retention takes them."""
+    if not names:
+        raise Usage("remove: expected the NAME of a schedule")
+    with desk_of(common) as desk:
+        desk.remove(names)
+    if common.json:
+        print_json([{"name": name} for name in names])
+    else:
+        print_line(f"removed {', '.join(names)}")
+    return DONE

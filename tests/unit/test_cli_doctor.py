@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from leasebeat.cli import doctor
+from leasebeat.model.instant import SECOND, from_text
+from leasebeat.settings import Settings, Store
+from leasebeat.store.url import StoreUrl
+
+NOW = from_text("2026-11-20T12:00:00Z")
+
+
+def node(name: str = "n1", **facts: Any) -> dict[str, Any]:
+    return {"name": name, "state": "live", "tzdata": "2026a", "digest": "d1", "clock_offset_ms": 3.0} | facts
+
+
+def schedule(name: str = "backup", **columns: Any) -> dict[str, Any]:
+    row = {"name": name, "enabled": 1, "kind": "shell", "queue": "default", "route": "sticky", "run_as": None}
+    return row | {"problem": None} | columns
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ok"), [(0.0, True), (0.9, True), (-0.9, True), (1.1, False), (-30, False)]
+)
+def test_a_clock_is_off_from_one_second_on(seconds: float, ok: bool) -> None:
+    finding = doctor.clock_offset(NOW + round(seconds * SECOND), NOW)
+    assert finding.ok is ok
+    assert f"{seconds * 1000:+.0f} ms" in finding.found
+
+
+def test_nodes_whose_clock_is_off_are_named() -> None:
+    finding = doctor.node_clocks([node("a"), node("b", clock_offset_ms=-5000.0)])
+    assert not finding.ok
+    assert finding.found == "b -5000 ms"
+
+
+def test_another_release_of_the_zone_rules_on_one_node_is_a_failure() -> None:
+    finding = doctor.time_zone_data("2026a", [node("a"), node("b", tzdata="2025b")])
+    assert not finding.ok
+    assert "2025b on 1" in finding.found
+
+
+def test_the_same_release_everywhere_or_no_node_at_all_is_well() -> None:
+    assert doctor.time_zone_data("2026a", [node("a"), node("b")]).ok
+    assert doctor.time_zone_data("2026a", []).ok
+
+
+def test_nodes_that_hold_different_definitions_are_a_failure_and_new_ones_without_any_are_not() -> None:
+    assert not doctor.definitions([node("a"), node("b", digest="d2")]).ok
+    assert doctor.definitions([node("a"), node("b", digest="")]).ok
+
+
+def test_a_fleet_without_a_live_node_is_a_failure() -> None:
+    assert not doctor.live_nodes([]).ok
+    assert not doctor.live_nodes([node(state="cordoned")]).ok
+    assert doctor.live_nodes([node()]).ok
+
+
+def test_the_auditors_role_must_be_held_while_a_node_is_live() -> None:
+    held = {"holder": "id", "term": 4, "expires_at": NOW + 1, "watermark": NOW}
+    lapsed = held | {"expires_at": NOW - 1}
+    assert doctor.auditor(held, NOW, any_live=True).ok
+    assert not doctor.auditor(lapsed, NOW, any_live=True).ok
+    assert doctor.auditor(lapsed, NOW, any_live=False).ok
+    assert not doctor.auditor(None, NOW, any_live=False).ok
+
+
+def test_a_queue_that_only_a_cordoned_node_serves_is_without_a_node() -> None:
+    nodes = [node("a"), node("b", state="cordoned")]
+    served = [frozenset({"default"}), frozenset({"heavy"})]
+    rows = [schedule(), schedule("big", queue="heavy"), schedule("old", queue="gone", enabled=0)]
+    finding = doctor.queues(rows, nodes, served)
+    assert not finding.ok
+    assert finding.found == "heavy"
+
+
+def test_a_name_that_schedules_are_pinned_to_must_be_live() -> None:
+    rows = [
+        schedule(route="node:n1"),
+        schedule("b", route="node:n9"),
+        schedule("c", route="node:n8", enabled=0),
+    ]
+    finding = doctor.pinned(rows, [node("n1")])
+    assert not finding.ok
+    assert finding.found == "n9"
+
+
+def test_rows_with_a_problem_are_named() -> None:
+    finding = doctor.problems([schedule(), schedule("broken", problem="cron is bad")])
+    assert not finding.ok
+    assert finding.found == "broken"
+
+
+def test_tasks_may_share_the_workers_user_only_where_there_is_no_password_to_read() -> None:
+    secret = Settings(store=Store(url=StoreUrl.parse("mysql://u:secret@h/leasebeat")))
+    assert doctor.shared_user([schedule()], Settings()).ok
+    assert not doctor.shared_user([schedule()], secret).ok
+    assert doctor.shared_user(
+        [schedule(run_as="jobs"), schedule(kind="http"), schedule(enabled=0)], secret
+    ).ok
+
+
+def test_runs_that_wait_for_more_than_a_minute_are_counted_with_the_oldest() -> None:
+    runs = [{"ready_at": NOW - seconds * SECOND} for seconds in (10, 61, 300)]
+    finding = doctor.late(runs, NOW)
+    assert not finding.ok
+    assert finding.found == "2 runs, the oldest since 2026-11-20T11:55:00Z"
+    assert doctor.late(runs[:1], NOW).ok

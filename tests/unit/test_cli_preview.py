@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from leasebeat.cli import main
+
+
+def test_preview_of_an_expression_prints_instants_in_utc_across_the_spring_change(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = "preview --timezone Europe/Berlin --from 2026-03-28T00:00:00Z -n 5 --json --cron"
+    assert main([*words.split(), "0 3 * * *"]) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        "2026-03-28T02:00:00Z",
+        "2026-03-29T01:00:00Z",
+        "2026-03-30T01:00:00Z",
+        "2026-03-31T01:00:00Z",
+        "2026-04-01T01:00:00Z",
+    ]
+
+
+def test_preview_includes_the_instant_it_begins_at(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["preview", "--cron", "@hourly", "--from", "2026-11-20T05:00:00+02:00", "-n", "1", "--json"])
+    assert json.loads(capsys.readouterr().out) == ["2026-11-20T03:00:00Z"]
+
+
+def test_preview_for_people_shows_utc_and_the_zone_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["preview", "--cron", "@daily", "--timezone", "Asia/Tokyo", "--from", "2026-11-20T00:00:00Z"]
+    main([*words, "-n", "2"])
+    assert capsys.readouterr().out.splitlines() == [
+        "UTC                   Asia/Tokyo",
+        "2026-11-20T15:00:00Z  Sat 2026-11-21 00:00:00 +0900",
+        "2026-11-21T15:00:00Z  Sun 2026-11-22 00:00:00 +0900",
+    ]
+
+
+def test_preview_of_what_is_past_is_an_empty_list(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["preview", "--cron", "@at 2026-01-01T00:00:00Z", "--from", "2026-11-20T00:00:00Z", "--json"]
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_an_expression_that_cannot_be_used_is_refused_with_exit_code_4(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["preview", "--cron", "0 0 31 2 *", "--json"]) == 4
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "never fires within eight years" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "NAME or --cron"),
+        (["backup", "--cron", "@daily"], "NAME or --cron"),
+        (["backup", "--timezone", "UTC"], "goes with --cron"),
+        (["--cron", "@daily", "-n", "0"], "expected 1 to"),
+        (["--cron", "@daily", "-n", "many"], "many"),
+        (["--cron", "@daily", "--from", "2026-11-20T03:00:00"], "has no time zone"),
+        (["--cron", "@daily", "--from", "noon"], "like 2026-11-20T03:00:00Z"),
+        (["--cron"], "requires an argument"),
+        (["--krone", "@daily"], "--krone"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense_is_exit_code_2_and_says_why(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["preview", *words]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert told in printed.err
