@@ -13,8 +13,7 @@ import selectors
 from collections import deque
 from collections.abc import Callable
 
-from loguru import logger
-
+from leasebeat import logs
 from leasebeat.runtime import Runtime, Task
 
 Call = Callable[[], None]
@@ -104,7 +103,9 @@ class Loop:
     def _run(self) -> None:
         while not self._closed or self._calls:
             for key, _ in self._selector.select(self._patience()):
-                self._guard(key.data)
+                # A call earlier in this round may have closed it, and its number may be another's now.
+                if self._selector.get_map().get(key.fd) is key:
+                    self._guard(key.data)
             # Those that are there now; what they add comes after the next look at the descriptors.
             for _ in range(len(self._calls)):
                 self._guard(self._calls.popleft())
@@ -126,8 +127,8 @@ class Loop:
     def _guard(self, function: Call) -> None:
         try:
             function()
-        except Exception:
-            logger.bind(action="loop_error").exception("a call in the thread of the child processes failed")
+        except Exception as problem:
+            logs.event("ERROR", "loop_error", f"a call in the thread {self._name} failed", problem=problem)
 
     def _free(self) -> None:
         self._selector.close()
