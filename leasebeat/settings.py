@@ -50,7 +50,8 @@ FILES = (Path("config/leasebeat.toml"), Path("/etc/leasebeat/leasebeat.toml"))
 """Where a settings file is looked for when none is named."""
 
 _TOLD = (
-    "SCHEDULE SCHEDULE_ID RUN_KEY FIRE_AT ATTEMPT FENCE SHARD SHARDS SHARD_ARG NODE NODE_ID RESULT UPSTREAM"
+    "SCHEDULE SCHEDULE_ID RUN_KEY FIRE_AT ATTEMPT FENCE SHARD SHARDS SHARD_ARG NODE NODE_ID CHILD RESULT"
+    " UPSTREAM"
 )
 TASK_VARIABLES = frozenset(f"LEASEBEAT_{name}" for name in _TOLD.split())
 """What tasks are told in their environment; a command that a task starts must not trip over them."""

@@ -52,6 +52,12 @@ def texts_by_name(value: object) -> str | None:
     return None if good else 'an object of texts, like {"NAME": "value"}'
 
 
+def keywords(value: object) -> str | None:
+    """An object whose names can be those of parameters."""
+    named = cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {"": None}
+    return None if all(map(str.isidentifier, named)) else 'an object of keyword arguments, like {"days": 7}'
+
+
 def codes(value: object) -> str | None:
     """A list of exit or status codes."""
     numbers = cast("list[object]", value) if isinstance(value, list | tuple) else []
@@ -100,6 +106,11 @@ def command_is_allowed(command: str, patterns: Iterable[str]) -> bool:
         or (".." not in command and _as_expression(pattern).fullmatch(command) is not None)
         for pattern in patterns
     )
+
+
+def module_is_allowed(module: str, names: Iterable[str]) -> bool:
+    """Whether it is one of `names` or lies in one of those packages. A lone `*` allows all."""
+    return any(name == "*" or f"{module}.".startswith(f"{name.removesuffix('.*')}.") for name in names)
 
 
 @cache

@@ -6,6 +6,7 @@ Protocol, over one SOCK_SEQPACKET socket, each message a JSON list:
                          ["deadline", boottime]       leashed tasks may live until then
                          ["leash", token, leashed]    from now on this one is leashed, or is not
                          ["stop", token, grace]       SIGTERM to the group, SIGKILL after `grace` seconds
+                         ["tie", owner, tied]         leashed work runs in the worker itself, or no more
     guardian -> worker   ["ready", pid]
                          ["started", token, pid]
                          ["ended", token, {"status", "error", "cause", "stuck"}]
@@ -16,6 +17,8 @@ and so can find and kill them. It kills
 
 * a task that is to be stopped, and what is left of one whose first process has ended;
 * every leashed task when the deadline has passed, whether the worker is dead, stopped or starved;
+* the worker itself, while leashed work runs in its own threads: soon after the deadline, for a worker
+  that can still act gives that work up by itself;
 * everything when the worker is gone: its socket has closed, or it is no longer our parent.
 
 Nothing starts past the deadline: the child looks at the clock as its last act before exec.
@@ -54,6 +57,9 @@ HURRY_S = 0.02
 
 GIVE_UP_S = 5.0
 """How long after SIGKILL an end is reported although processes are left (in uninterruptible sleep)."""
+
+TIE_GRACE_S = 0.5
+"""How long after the deadline the worker itself is killed. A third of the margin that leases have."""
 
 CAUSE_EXIT = "exit"  #: it ended by itself, or was stopped on request
 CAUSE_START = "start"  #: it could not be started: `error` says why
@@ -116,6 +122,7 @@ class Guardian:
         self._expired = False  #: strays have been looked for since the deadline passed
         self._outbox: deque[bytes] = deque()
         self._connected = True
+        self._ties: set[str] = set()
 
     def run(self) -> None:
         """Serve until the worker is gone, then kill what is left."""
@@ -168,6 +175,8 @@ class Guardian:
             self._deadline, self._expired = rest[0], False
         elif what == "spawn":
             self._spawn(rest[0], rest[1], fds)
+        elif what == "tie":
+            (self._ties.add if rest[1] else self._ties.discard)(rest[0])
         elif (task := self._tasks.get(rest[0])) is None:
             return  # it has ended, and the worker is about to read so
         elif what == "leash":
@@ -265,6 +274,8 @@ class Guardian:
         now = _now()
         if now < self._deadline:
             return
+        if self._ties and now >= self._deadline + TIE_GRACE_S:
+            processes.kill([self._worker])  # still our parent, so no stranger has its pid
         leashed = [task for task in self._tasks.values() if task.leashed]
         for task in leashed:
             if task.kill_at is None or task.kill_at > now:

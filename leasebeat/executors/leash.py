@@ -24,8 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from loguru import logger
-
+from leasebeat import logs
 from leasebeat.errors import Refused, StartFailed
 from leasebeat.executors import guardian, processes
 from leasebeat.executors.loop import Loop
@@ -175,6 +174,10 @@ class GuardianLeash:
         """From now on the child dies at the deadline, or does not."""
         self._tell("leash", token, leashed)
 
+    def tie(self, owner: str, tied: bool) -> None:
+        """From now on the worker itself is killed at the deadline, or is not as far as `owner` goes."""
+        self._tell("tie", owner, tied)
+
     def close(self) -> None:
         """Let the guardian end; it kills what is left. Waits for its end at most 5 s."""
         sock, process = self._sock, self._process
@@ -249,7 +252,7 @@ class GuardianLeash:
         sock.close()
         children, self._children = self._children, {}
         if not closed_by_us:
-            logger.bind(action="guardian_lost", tasks=len(children)).error("the guardian process has died")
+            logs.event("ERROR", "guardian_lost", "the guardian process has died", tasks=len(children))
             if self._process is not None:
                 _wait_for(self._process)
             self._hunt(
@@ -263,7 +266,7 @@ class GuardianLeash:
         waiter, end = self._runtime.waiter(), self._runtime.monotonic() + 5.0
         while found := [pid for pid in processes.everyone() if _hunted(pid, marks, leaders)]:
             if self._runtime.monotonic() > end:
-                logger.bind(action="hunt_failed", pids=found).error("SIGKILL did not end processes of tasks")
+                logs.event("ERROR", "hunt_failed", "SIGKILL did not end processes of tasks", pids=found)
                 return
             processes.kill(found)
             waiter.wait(0.02)
@@ -275,7 +278,7 @@ class GuardianLeash:
             self._send(_encode(*message), ())
         except OSError as problem:
             # The child is dying with the guardian; the loop tells its executor.
-            logger.bind(action="guardian_gone", message=message[0]).debug(f"not told: {problem}")
+            logs.event("DEBUG", "guardian_gone", f"not told: {message[0]}", problem=problem)
 
     def _send_deadline(self) -> None:
         sock = self._sock
@@ -287,7 +290,7 @@ class GuardianLeash:
         except BlockingIOError:
             self._unsent = True
         except OSError as problem:
-            logger.bind(action="guardian_gone", message="deadline").debug(f"not told: {problem}")
+            logs.event("DEBUG", "guardian_gone", "not told: deadline", problem=problem)
 
     def _send(self, message: bytes, fds: Sequence[int]) -> None:
         sock = self._sock
@@ -344,4 +347,4 @@ def _wait_for(process: subprocess.Popen[bytes]) -> None:
     try:
         process.wait(5.0)
     except subprocess.TimeoutExpired:
-        logger.bind(action="guardian_busy", pid=process.pid).warning("the guardian is still killing tasks")
+        logs.event("WARNING", "guardian_busy", "the guardian is still killing tasks", pid=process.pid)

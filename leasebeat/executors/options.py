@@ -24,7 +24,8 @@ class ExecutorOptions:
     allow_urls: tuple[str, ...] = ("*",)
     allow_users: tuple[str, ...] = ()
     python_isolation: Literal["process", "thread"] = "process"
-    python_processes: int = 0  #: 0: as many as jobs run at once
+    slots: int = 20
+    python_processes: int = 0  #: Python children, or threads, at most; 0: as many as slots
     python_path: tuple[str, ...] = ()
     python_init: str = ""  #: `package.module:function`, called once in each new Python child
     python_recycle_runs: int = 1000  #: a Python child ends after so many jobs

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from leasebeat.executors.base import Executor, Launch
 from leasebeat.executors.leash import GuardianLeash
 from leasebeat.executors.loop import Loop
 from leasebeat.executors.options import ExecutorOptions
+from leasebeat.executors.python import python_executor
 from leasebeat.executors.shell import ShellExecutor
 from leasebeat.model.run import Outcome, RunKey, key_text
 from leasebeat.model.schedule import Schedule
@@ -110,17 +111,17 @@ def bench(options: ExecutorOptions | None = None, lock_path: Path | None = None)
 
 @contextmanager
 def worker(
-    node_id: str, deadline_s: float, *commands: str, lock: str = "", fork: bool = False, **columns: Any
+    node_id: str,
+    deadline_s: float,
+    *commands: str,
+    lock: str = "",
+    fork: bool = False,
+    threads: Sequence[str] = (),
+    **columns: Any,
 ) -> Generator[int]:
     """A process that runs `commands` as shell tasks and renews nothing; its pid once all have started."""
-    order: dict[str, object] = {
-        "node": node_id,
-        "deadline": deadline_s,
-        "commands": commands,
-        "lock": lock,
-        "fork": fork,
-    }
-    order["columns"] = columns
+    order: dict[str, object] = {"node": node_id, "deadline": deadline_s, "commands": commands, "lock": lock}
+    order |= {"fork": fork, "threads": threads, "columns": columns}
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.integration.executing", json.dumps(order)],
         stdout=subprocess.PIPE,
@@ -145,6 +146,14 @@ def _work(order: dict[str, Any]) -> None:
     for command in order["commands"]:
         made.start(launch(command, node_id=order["node"], **order["columns"]))
     until(lambda: len(carrying(order["node"])) >= len(order["commands"]))
+    options = ExecutorOptions(python_isolation="thread")
+    in_threads = python_executor(options, made.runtime, made.loop, made.leash)
+    for command in order["threads"]:
+        made.start(launch(command, node_id=order["node"], **order["columns"]), in_threads)
+    if order["threads"]:
+        # Taken from the same queue after them, so that by its end they have all begun.
+        made.start(launch("os:getpid", kind="python", on_node_loss="finish"), in_threads)
+        made.next()
     if order["fork"] and os.fork() == 0:
         signal.alarm(10)
         signal.pause()
