@@ -18,13 +18,61 @@ order, so that two nodes lock in one order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from leasebeat.model.instant import Instant, Micros
 from leasebeat.model.node import Member, NodeFacts, NodeState, Vitals
 from leasebeat.model.run import RunKey
 from leasebeat.model.schedule import RowDict
+from leasebeat.store.rows import (
+    Answer,
+    AuditLook,
+    AuditRow,
+    Candidate,
+    ClaimAnswer,
+    Claimed,
+    ClaimRow,
+    DressRow,
+    FinishRow,
+    Orphan,
+    OwnRun,
+    Poll,
+    ReclaimRow,
+    Role,
+    RowVersion,
+    ScheduleLook,
+    SeenRow,
+    SettleRow,
+    Undressed,
+    Version,
+)
+
+__all__ = [
+    "BATCH",
+    "CLAIM_REACH",
+    "START_FAILED_AWAY",
+    "Answer",
+    "AuditLook",
+    "AuditRow",
+    "Candidate",
+    "ClaimAnswer",
+    "ClaimRow",
+    "Claimed",
+    "DressRow",
+    "FinishRow",
+    "Orphan",
+    "OwnRun",
+    "Poll",
+    "ReclaimRow",
+    "Role",
+    "RowVersion",
+    "ScheduleLook",
+    "SeenRow",
+    "SettleRow",
+    "Store",
+    "Undressed",
+    "Version",
+]
 
 BATCH = 500
 """The most rows that one statement carries."""
@@ -34,287 +82,6 @@ CLAIM_REACH: Micros = 60_000_000
 
 START_FAILED_AWAY: Micros = 10_000_000
 """How long a run that could not start on a node is left to the others before that node may pull it again."""
-
-
-# --- schedules and their versions ---------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class RowVersion:
-    """A schedule's row as it stands: enough to see that it changed."""
-
-    schedule_id: int
-    version: str
-    updated_at: Instant
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduleLook:
-    """All rows of `schedules`, and the store's time at which they were read."""
-
-    now: Instant
-    digest: str
-    rows: tuple[RowVersion, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SeenRow:
-    """A row version that a node has read, with its verdict. `definition` is JSON of the people's columns."""
-
-    schedule_id: int
-    version: str
-    updated_at: Instant
-    definition: str
-    problem: str | None
-    last_read: Instant  #: store time of this node's last look that still showed the row before it; 0 = none
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A row of `schedule_history`: one version of a schedule that some node has seen.
-
-    It is in force for the instants f with valid_from < f <= the next version's valid_from.
-    `good_id` is the version that runs while this one is the row: None = itself, 0 = none at all.
-    `definition` is that of the version that runs; `ends_at` is the row's own, which holds even when the
-    rest of the row is unusable, as `enabled` does.
-    """
-
-    id: int
-    schedule_id: int
-    version: str
-    updated_at: Instant
-    valid_from: Instant
-    enabled: bool
-    deleted: bool
-    problem: str | None
-    good_id: int | None
-    definition: str | None
-    ends_at: Instant | None
-
-    @property
-    def runs_as(self) -> int:
-        """The id of the version whose definition runs; 0 = none."""
-        return self.id if self.good_id is None else self.good_id
-
-
-# --- looking around -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """The auditor's row."""
-
-    holder: str | None
-    term: int
-    expired: bool
-    watermark: Instant | None
-
-
-@dataclass(frozen=True, slots=True)
-class Poll:
-    """What a node learns with its one statement a second."""
-
-    now: Instant
-    digest: str  #: changes whenever any row of `schedules` does, however it was edited
-    members: tuple[Member, ...]  #: every row of `nodes` that is live, cordoned or draining
-    running: int  #: rows `running` on this node
-    kills: bool  #: one of them has kill_requested
-    ready: bool  #: a queued run of this node's queues may be pulled now
-    orphans: bool  #: rows `running` on a node that is purged or has left
-    sweep: bool  #: queued rows that want `undressed`, `close_killed`, `expire` or `close_deleted`
-    auditor: Role | None
-
-
-@dataclass(frozen=True, slots=True)
-class OwnRun:
-    """A row that says it is `running` on the node that asks."""
-
-    key: RunKey
-    attempt: int
-    claimed_at: Instant  #: the fence
-    started_at: Instant | None
-    version: int  #: the schedule_history id whose definition runs
-    args: str | None  #: JSON overrides of this run
-    failures: int
-    take_overs: int
-    reason_code: str | None  #: why the attempt before it ended, `start_failed` for one
-    kill_requested: bool
-    settled: bool  #: claimed longer ago than any statement can still be under way
-
-
-# --- opening ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimRow:
-    """A fire that a node wants to open. All rows of a claim are of one instant, in (schedule_id, shard) order."""
-
-    schedule_id: int
-    shard: int
-    version: int  #: schedule_history id that must be the row as it stands (version AND updated_at)
-    due: int  #: schedule_history id in force at the instant: it must be older than it, and enabled
-    run: bool  #: born running on this node (it has a free slot), else queued for any
-    queue: str
-    priority: int
-    delay: Micros  #: ready_at = fire_at + delay
-    grace: Micros  #: expires_at = ready_at + grace
-    serial: str | None  #: what must be held while the run is open; at most one row per serial in a claim
-    overlap: str
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """How many rows a claim inserted, and the fence they all carry."""
-
-    count: int
-    claimed_at: Instant
-
-
-Answer = Literal["mine", "other", "early", "late", "deleted", "paused", "stale", "node", "again"]
-"""What became of a row that was sent to `claim`.
-
-mine     running on the asking node            other   somebody opened it (or it is queued)
-early    the store's clock is not there yet    late    further back than CLAIM_REACH
-deleted  the schedule is gone                  paused  it is not enabled
-stale    the row is not the named version any more: read it again
-node     the asking node is not live by the store
-again    nothing stands in the way now: send it again
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimAnswer:
-    """The answer for one row. `wait` is how long until an `early` instant comes."""
-
-    schedule_id: int
-    shard: int
-    answer: Answer
-    attempt: int = 0
-    claimed_at: Instant = 0
-    wait: Micros = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A queued run that may be pulled."""
-
-    key: RunKey
-    attempt: int
-
-
-# --- ending -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class FinishRow:
-    """How an attempt ended. `again`: back to the queue as the next attempt, `delay` from now.
-
-    `status` is what the run becomes when it does not go back (kill_requested turns any but
-    `succeeded` into `killed`, and forbids going back), and the outcome that `attempts` keeps when it does.
-    """
-
-    key: RunKey
-    attempt: int
-    status: str
-    again: bool = False
-    delay: Micros = 0
-    failed: bool = False  #: counts as one of the schedule's retries
-    lost: bool = False  #: no outcome: counts as a take-over (any outcome sets take_overs to 0)
-    exit_code: int | None = None
-    reason_code: str | None = None
-    reason: str | None = None
-    result: str | None = None
-    output: bytes = b""
-    output_bytes: int = 0
-    started_at: Instant | None = None  #: by the store's clock as the node reckons it; kept if the row has one
-
-
-@dataclass(frozen=True, slots=True)
-class Orphan:
-    """A row `running` on a node that is gone."""
-
-    key: RunKey
-    attempt: int
-    node_id: str
-    take_overs: int
-    started: bool  #: started_at is written
-    on_node_loss: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReclaimRow:
-    """What becomes of an orphan: queued as the next attempt, or closed as `lost`."""
-
-    key: RunKey
-    attempt: int
-    node_id: str
-    again: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Undressed:
-    """A queued row that was put in by hand or by a command, and lacks its version."""
-
-    key: RunKey
-
-
-@dataclass(frozen=True, slots=True)
-class DressRow:
-    """What a row put in by hand gets from its schedule."""
-
-    key: RunKey
-    version: int
-    queue: str
-    priority: int
-    serial: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class SettleRow:
-    """A queued run, never started, that ends without running."""
-
-    key: RunKey
-    status: str
-    reason_code: str
-    reason: str
-
-
-# --- audit --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class AuditLook:
-    """What the auditor's tick begins with. `term` is None where the asking node does not hold the role."""
-
-    now: Instant
-    term: int | None
-    watermark: Instant | None
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuditRow:
-    """A due instant without a row, and what the auditor makes of it.
-
-    `status` is queued, missed or skipped; queued becomes skipped by the store itself where the
-    serial is held and `overlap` is `skip`. `version` must be the schedule's row as it stands; None =
-    the schedule must be gone. `until` and `missed_count` make the row stand for a span of instants.
-    """
-
-    key: RunKey
-    version: int | None
-    status: str
-    reason_code: str | None
-    reason: str | None
-    queue: str
-    priority: int
-    delay: Micros  #: ready_at = now + delay
-    grace: Micros
-    serial: str | None
-    overlap: str
-    until: Instant | None = None
-    missed_count: int | None = None
 
 
 class Store(Protocol):
@@ -367,7 +134,8 @@ class Store(Protocol):
     def history(self, after: Instant, ids: Sequence[int] | None = None) -> list[Version]:
         """By (schedule_id, valid_from, id): every version with valid_from >= `after`, and of each schedule that
         has one, the one in force at `after` too. `ids` narrows it to those schedules, and then tells the one in
-        force at `after` even where no newer one exists."""
+        force at `after` even where no newer one exists.
+        """
         ...
 
     def definition(self, version: int) -> str | None:
@@ -386,12 +154,14 @@ class Store(Protocol):
 
     def claim(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> Claimed:
         """Insert the rows that may exist as open runs: not there yet, serial not wanted by an open run, version
-        current, enabled, due, node live with a beat younger than its lease, fire_at <= now within CLAIM_REACH."""
+        current, enabled, due, node live with a beat younger than its lease, fire_at <= now within CLAIM_REACH.
+        """
         ...
 
     def claim_blocked(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> int:
         """Under the same guards, insert as `skipped` (reason_code overlap, the run in the way in the reason) those
-        whose serial an open run wants."""
+        whose serial an open run wants.
+        """
         ...
 
     def claim_answer(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> list[ClaimAnswer]: ...
@@ -399,12 +169,14 @@ class Store(Protocol):
     def pull_look(self, node_id: str, queue: str, limit: int) -> list[Candidate]:
         """Plain read, best first: queued, ready, dressed, not to be killed, not expired, serial free or held by
         itself, not pinned elsewhere, schedule not paused (retries and manual runs go on), queue not paused, and not
-        one that could not start here less than START_FAILED_AWAY ago."""
+        one that could not start here less than START_FAILED_AWAY ago.
+        """
         ...
 
     def pull(self, node_id: str, rows: Sequence[Candidate], limit: int) -> int:
         """Make at most `limit` of them running here, attempt + 1, fence above the former one; what others have
-        locked is passed over. How many; `mine` tells which."""
+        locked is passed over. How many; `mine` tells which.
+        """
         ...
 
     def start(self, node_id: str, rows: Sequence[Candidate]) -> int:
@@ -449,7 +221,8 @@ class Store(Protocol):
 
     def purge(self, node_id: str, beat_seq: int, watched: bool = True) -> bool:
         """Flip to `purged` if its beat counter is still `beat_seq`, and (unless `watched` is False: a predecessor
-        known to be dead) its beat is older than its lease."""
+        known to be dead) its beat is older than its lease.
+        """
         ...
 
     def orphans(self, thorough: bool) -> list[Orphan]:
@@ -492,7 +265,8 @@ class Store(Protocol):
 
     def open_missing(self, node_id: str, term: int, rows: Sequence[AuditRow], lag: Micros) -> int:
         """Insert them, where the term is still the node's, the version guard holds and fire_at <= now - lag.
-        At most one row per serial in one call."""
+        At most one row per serial in one call.
+        """
         ...
 
     def move_watermark(
