@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from leasebeat.store.desk import Desk
     from leasebeat.store.session import Session
 
-__all__ = ["open_desk", "open_session", "run_worker"]
+__all__ = ["look_at_redis", "open_desk", "open_session", "run_worker"]
 
 _STORE_PATIENCE_S = 30.0
 _LOOK_S = 0.2
@@ -68,6 +68,21 @@ def open_desk(settings: Settings) -> Desk:
     session = open_session(settings)
     check(session)
     return Desk(session)
+
+
+def look_at_redis(settings: Settings) -> dict[str, str]:
+    """What Redis says of itself (INFO), for `doctor`; nothing where none is configured. Raises GateUnavailable."""
+    if not settings.redis.url:
+        return {}
+    from leasebeat.gate.link import RedisServer
+
+    link = RedisServer(settings.redis.url).connect()
+    try:
+        said = link.call("INFO")
+    finally:
+        link.close()
+    text = said.decode() if isinstance(said, bytes) else str(said)
+    return {name: value for name, _, value in (line.partition(":") for line in text.splitlines()) if value}
 
 
 # --- the worker ---------------------------------------------------------------------------------
@@ -221,6 +236,7 @@ class _Worker:
             allow_urls=node.allow_urls,
             allow_users=node.allow_users,
             python_isolation=node.python_isolation,
+            slots=node.slots,
             python_processes=node.python_processes,
             python_path=node.python_path,
             python_init=node.python_init,
@@ -228,7 +244,7 @@ class _Worker:
             state_dir=state_dir,
             kill_grace_s=node.kill_grace_s,
         )
-        self.executors = open_executors(options, self.runtime, loop, leash, node.slots)
+        self.executors = open_executors(options, self.runtime, loop, leash)
         self._closers.extend(executor.close for executor in self.executors.values())
 
     def _start_guardian(self, leash: GuardianLeash) -> None:

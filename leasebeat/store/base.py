@@ -120,11 +120,14 @@ class Store(Protocol):
         ...
 
     def see_deleted(self, ids: Sequence[int], last_read: Instant) -> int:
-        """Record, once, that these schedules are gone: a version too, valid from now (at least `last_read`)."""
+        """Record, once, that these are gone: a version too, valid from now (at least `last_read`)."""
         ...
 
     def report_problems(self, ids: Sequence[int]) -> None:
-        """Make `schedule_problems` say, for these schedules, what their newest recorded version says. One transaction."""
+        """Make `schedule_problems` say, for these schedules, what their newest recorded version says.
+
+        One transaction.
+        """
         ...
 
     def versions(self, ids: Sequence[int]) -> list[Version]:
@@ -132,9 +135,9 @@ class Store(Protocol):
         ...
 
     def history(self, after: Instant, ids: Sequence[int] | None = None) -> list[Version]:
-        """By (schedule_id, valid_from, id): every version with valid_from >= `after`, and of each schedule that
-        has one, the one in force at `after` too. `ids` narrows it to those schedules, and then tells the one in
-        force at `after` even where no newer one exists.
+        """By (schedule_id, valid_from, id): every version with valid_from >= `after`, and of each schedule
+        that has one, the one in force at `after` too. `ids` narrows it to those schedules, and then tells
+        the one in force at `after` even where no newer one exists.
         """
         ...
 
@@ -153,40 +156,47 @@ class Store(Protocol):
     # opening
 
     def claim(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> Claimed:
-        """Insert the rows that may exist as open runs: not there yet, serial not wanted by an open run, version
-        current, enabled, due, node live with a beat younger than its lease, fire_at <= now within CLAIM_REACH.
+        """Insert the rows that may exist as open runs: not there yet, serial not wanted by an open run,
+        version current, enabled, due, node live with a beat younger than its lease, fire_at <= now within
+        CLAIM_REACH.
         """
         ...
 
     def claim_blocked(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> int:
-        """Under the same guards, insert as `skipped` (reason_code overlap, the run in the way in the reason) those
-        whose serial an open run wants.
+        """Under the same guards, insert as `skipped` (reason_code overlap, the run in the way in the reason)
+        those whose serial an open run wants.
         """
         ...
 
     def claim_answer(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> list[ClaimAnswer]: ...
 
     def pull_look(self, node_id: str, queue: str, limit: int) -> list[Candidate]:
-        """Plain read, best first: queued, ready, dressed, not to be killed, not expired, serial free or held by
-        itself, not pinned elsewhere, schedule not paused (retries and manual runs go on), queue not paused, and not
-        one that could not start here less than START_FAILED_AWAY ago.
+        """Plain read, best first: queued, ready, dressed, not to be killed, not expired, serial free or held
+        by itself, not pinned elsewhere, schedule not paused (retries and manual runs go on), queue not
+        paused, and not one that could not start here less than START_FAILED_AWAY ago.
         """
         ...
 
     def pull(self, node_id: str, rows: Sequence[Candidate], limit: int) -> int:
-        """Make at most `limit` of them running here, attempt + 1, fence above the former one; what others have
-        locked is passed over. How many; `mine` tells which.
+        """Make at most `limit` of them running here, attempt + 1, fence above the former one; what others
+        have locked is passed over. How many; `mine` tells which.
         """
         ...
 
     def start(self, node_id: str, rows: Sequence[Candidate]) -> int:
-        """Write started_at before the process begins (schedules with on_node_loss fail or finish). How many matched."""
+        """Write started_at before the process begins (schedules with on_node_loss fail or finish).
+
+        How many matched.
+        """
         ...
 
     # ending
 
     def finish(self, node_id: str, rows: Sequence[FinishRow]) -> int:
-        """Record ends where node and attempt still match; how many did. One transaction: `outputs`, `attempts`, `runs`."""
+        """Record ends where node and attempt still match; how many did.
+
+        One transaction: `outputs`, `attempts`, `runs`.
+        """
         ...
 
     def finish_answer(self, node_id: str, rows: Sequence[Candidate]) -> list[bool]:
@@ -212,7 +222,10 @@ class Store(Protocol):
         ...
 
     def set_state(self, node_id: str, state: NodeState) -> bool:
-        """Change the state of a present node (cordoned, draining, live); `left` ends it. False if it is not present."""
+        """Change the state of a present node (cordoned, draining, live); `left` ends it.
+
+        False if it is not present.
+        """
         ...
 
     def node_named(self, name: str) -> tuple[Member, NodeFacts] | None:
@@ -220,17 +233,22 @@ class Store(Protocol):
         ...
 
     def purge(self, node_id: str, beat_seq: int, watched: bool = True) -> bool:
-        """Flip to `purged` if its beat counter is still `beat_seq`, and (unless `watched` is False: a predecessor
-        known to be dead) its beat is older than its lease.
+        """Flip to `purged` if its beat counter is still `beat_seq`, and (unless `watched` is False: a
+        predecessor known to be dead) its beat is older than its lease.
         """
         ...
 
     def orphans(self, thorough: bool) -> list[Orphan]:
-        """At most BATCH runs of nodes that are purged or left; `thorough`: also of nodes that have no row at all."""
+        """At most BATCH runs of nodes that are purged or left; `thorough`: also of nodes that have no row at
+        all.
+        """
         ...
 
     def reclaim(self, rows: Sequence[ReclaimRow]) -> int:
-        """Take back or close orphans where node and attempt still match. One transaction: `attempts`, `runs`."""
+        """Take back or close orphans where node and attempt still match.
+
+        One transaction: `attempts`, `runs`.
+        """
         ...
 
     def undressed(self) -> list[Undressed]: ...
@@ -278,7 +296,9 @@ class Store(Protocol):
     # retention
 
     def remove_runs(self, status: str, before: Instant, limit: int) -> int:
-        """Delete ended runs older than `before`, in key order; never above the watermark, or younger than a day."""
+        """Delete ended runs older than `before`, in key order; never above the watermark, or younger than a
+        day.
+        """
         ...
 
     def remove_outputs(self, before: Instant, succeeded: bool, limit: int) -> int: ...

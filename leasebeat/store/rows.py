@@ -123,7 +123,10 @@ class OwnRun:
 
 @dataclass(frozen=True, slots=True)
 class ClaimRow:
-    """A fire that a node wants to open. All rows of a claim are of one instant, in (schedule_id, shard) order."""
+    """A fire that a node wants to open.
+
+    All rows of a claim are of one instant, in (schedule_id, shard) order.
+    """
 
     schedule_id: int
     shard: int
