@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from leasebeat import __version__, faults, logs
 from leasebeat.coordination.store import StoreCoordinator
 from leasebeat.errors import Refused, SettingsError, StoreError, StoreUnfit
+from leasebeat.executors.base import Executor
 from leasebeat.gate.base import Gate, OpenGate
 from leasebeat.logs import event
 from leasebeat.model.node import NodeFacts, NodeState
@@ -31,7 +32,6 @@ from leasebeat.triggers import tzdata_version
 
 if TYPE_CHECKING:
     from leasebeat.alerts import Alerts
-    from leasebeat.executors.base import Executor
     from leasebeat.executors.leash import GuardianLeash
     from leasebeat.store.desk import Desk
     from leasebeat.store.session import Session
@@ -71,7 +71,7 @@ def open_desk(settings: Settings) -> Desk:
 
 
 def look_at_redis(settings: Settings) -> dict[str, str]:
-    """What Redis says of itself (INFO), for `doctor`; nothing where none is configured. Raises GateUnavailable."""
+    """What Redis says of itself (INFO), for `doctor`; nothing if there is none. Raises GateUnavailable."""
     if not settings.redis.url:
         return {}
     from leasebeat.gate.link import RedisServer
@@ -134,7 +134,7 @@ class _Worker:
     settings: Settings
     runtime: Runtime
     node: Node | None = None
-    executors: Mapping[str, Executor] = field(default_factory=dict)
+    executors: Mapping[str, Executor] = field(default_factory=dict[str, Executor])
     leash: GuardianLeash | None = None
     _closers: list[Callable[[], object]] = field(default_factory=list)
 

@@ -290,7 +290,7 @@ class Store(Protocol):
     def move_watermark(
         self, node_id: str, term: int, old: Instant | None, cut: Instant, lease: Micros, lag: Micros
     ) -> bool:
-        """Move it from `old` to `cut` and renew the role's lease, under the same term, if cut <= now - lag."""
+        """Move it from `old` to `cut`, under the same term, if cut <= now - lag; renews the role's lease."""
         ...
 
     # retention
