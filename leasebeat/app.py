@@ -216,7 +216,7 @@ class _Worker:
                 waiter.wait(1.0)
 
     def _open_executors(self) -> None:
-        from leasebeat.executors import open_executors
+        from leasebeat.executors.kinds import open_executors
         from leasebeat.executors.leash import GuardianLeash
         from leasebeat.executors.loop import Loop
         from leasebeat.executors.options import ExecutorOptions

@@ -1,0 +1,26 @@
+"""The executors of a host, by kind."""
+
+from __future__ import annotations
+
+from leasebeat.executors.base import Executor
+from leasebeat.executors.leash import GuardianLeash
+from leasebeat.executors.loop import Loop
+from leasebeat.executors.options import ExecutorOptions
+from leasebeat.runtime import Runtime
+
+__all__ = ["open_executors"]
+
+
+def open_executors(
+    options: ExecutorOptions, runtime: Runtime, loop: Loop, leash: GuardianLeash
+) -> dict[str, Executor]:
+    """The executors of this host by kind; libraries that they need are imported at first use."""
+    from leasebeat.executors.http import HttpExecutor
+    from leasebeat.executors.python import python_executor
+    from leasebeat.executors.shell import ShellExecutor
+
+    return {
+        "shell": ShellExecutor(options, loop, leash),
+        "python": python_executor(options, runtime, loop, leash),
+        "http": HttpExecutor(options, runtime, loop, leash),
+    }
