@@ -10,8 +10,12 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from leasebeat import __version__
+from leasebeat.cli.doctor import doctor
 from leasebeat.cli.exits import DONE, FAILED, INTERRUPTED, Usage, complain
+from leasebeat.cli.nodes import drain, nodes
 from leasebeat.cli.preview import preview
+from leasebeat.cli.runs import kill, logs, retry, run_now, runs
+from leasebeat.cli.schedules import add, edit, list_, pause, remove, resume, show
 from leasebeat.cli.setup import init
 from leasebeat.errors import LeasebeatError
 
@@ -27,7 +31,22 @@ def worker(*words: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
 
 COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
     "init": (init, "leasebeat init --timezone Europe/Berlin"),
+    "add": (add, "leasebeat add backup --cron '0 3 * * *' --command /usr/local/bin/backup.sh"),
+    "edit": (edit, "leasebeat edit backup --set retries=3 --set timeout_s=600"),
+    "list": (list_, "leasebeat list 'billing/*'"),
+    "show": (show, "leasebeat show backup"),
+    "pause": (pause, "leasebeat pause backup 'billing/*'"),
+    "resume": (resume, "leasebeat resume --all"),
+    "remove": (remove, "leasebeat remove backup"),
+    "run": (run_now, "leasebeat run backup --wait"),
+    "kill": (kill, "leasebeat kill backup@2026-11-20T03:00:00Z"),
+    "retry": (retry, "leasebeat retry backup@2026-11-20T03:00:00Z"),
+    "runs": (runs, "leasebeat runs 'billing/*' --failed --since 24h"),
+    "logs": (logs, "leasebeat logs backup"),
+    "nodes": (nodes, "leasebeat nodes --all"),
+    "drain": (drain, "leasebeat drain web-1 --cordon"),
     "preview": (preview, "leasebeat preview --cron '0 3 * * *' --timezone Europe/Berlin -n 3"),
+    "doctor": (doctor, "leasebeat doctor"),
 }
 """What each command is, and an example that runs as it stands."""
 

@@ -6,20 +6,32 @@ checked by `store.schema`, which workers ask at their start, too.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-from leasebeat.model.instant import SECOND, Instant, to_text
+from leasebeat.cli.exits import DONE, FAILED, with_place
+from leasebeat.cli.options import COMMON, Common, settings_of
+from leasebeat.cli.output import Column, print_json, print_table
+from leasebeat.errors import GateUnavailable, NoStore
+from leasebeat.model.instant import SECOND, Instant, from_datetime, to_text
+from leasebeat.runtime import Runtime, SystemRuntime
 from leasebeat.settings import Settings
 from leasebeat.store.session import Record
+from leasebeat.triggers import tzdata_version
 
-__all__ = ["Finding", "doctor"]
+if TYPE_CHECKING:
+    from leasebeat.store.desk import Desk
+
+__all__ = ["Finding", "doctor", "findings"]
 
 OFFSET_MS = 1000.0
 """How far clocks may be apart before people will misread logs; leases do not care."""
 
 LATE_S = 60
+LATE_SHOWN = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +42,87 @@ class Finding:
     ok: bool
     found: str
     advice: str = ""
+
+
+def doctor(*, common: Common = COMMON) -> int:
+    """Look for what is wrong with this installation, and say what to do about it."""
+    found = list(findings(settings_of(common), SystemRuntime()))
+    if common.json:
+        print_json([asdict(finding) for finding in found])
+    else:
+        print_table(
+            [Column("CHECK", kept=True), Column("OK"), Column("FOUND"), Column("ADVICE")],
+            [_cells(finding) for finding in found],
+        )
+    return DONE if all(finding.ok for finding in found) else FAILED
+
+
+def _cells(finding: Finding) -> list[object]:
+    return [finding.name, "ok" if finding.ok else "FAIL", finding.found, "" if finding.ok else finding.advice]
+
+
+def findings(settings: Settings, runtime: Runtime) -> Iterator[Finding]:
+    """The answers of all checks. Raises NoStore and Unavailable: there is nothing to look at then."""
+    from leasebeat.app import open_session
+    from leasebeat.store.desk import Desk
+    from leasebeat.store.schema import checks
+
+    session = open_session(settings, runtime)
+    try:
+        for check in checks(session, worker=True):
+            yield Finding(check.name, check.ok, check.found, f"expected {check.expected}; {check.advice}")
+        yield from _of_fleet(Desk(session), settings, runtime)
+    except NoStore as problem:
+        raise with_place(problem, settings) from problem
+    finally:
+        session.close()
+    yield from redis(settings)
+
+
+def _of_fleet(desk: Desk, settings: Settings, runtime: Runtime) -> Iterator[Finding]:
+    asked = from_datetime(runtime.wall())
+    now = desk.now()
+    yield clock_offset(now, (asked + from_datetime(runtime.wall())) // 2)
+    nodes, schedules = desk.nodes(False), desk.schedules()
+    live = live_nodes(nodes)
+    yield from (live, node_clocks(nodes), time_zone_data(tzdata_version(), nodes), definitions(nodes))
+    yield auditor(desk.role("auditor"), now, live.ok)
+    yield queues(schedules, nodes, [frozenset(json.loads(node["queues"])) for node in nodes])
+    yield from (pinned(schedules, nodes), problems(schedules), shared_user(schedules, settings))
+    yield late(desk.late(now - LATE_S * SECOND, LATE_SHOWN))
+    yield ids(desk.ids_may_return())
+
+
+def redis(settings: Settings) -> Iterator[Finding]:
+    """Whether Redis, where there is one, is a primary that keeps what it is told."""
+    from leasebeat.app import look_at_redis
+
+    try:
+        said = look_at_redis(settings)
+    except GateUnavailable as problem:
+        advice = "start it, or leave [redis] url empty: without it every claim goes to the store"
+        yield Finding("Redis", False, str(problem), advice)
+        return
+    if said:
+        yield redis_role(said)
+        yield redis_eviction(said)
+
+
+def redis_role(said: Mapping[str, str]) -> Finding:
+    """Whether it takes writes."""
+    role = said.get("role", "unknown")
+    return Finding("Redis role", role == "master", role, "name the primary in [redis] url, not a replica")
+
+
+def redis_eviction(said: Mapping[str, str]) -> Finding:
+    """Whether it may forget keys before their time."""
+    policy, limit = said.get("maxmemory_policy", "unknown"), said.get("maxmemory", "0")
+    return Finding(
+        "Redis eviction policy",
+        policy == "noeviction" or limit == "0",
+        f"{policy}, maxmemory {limit}",
+        "set maxmemory-policy noeviction: a forgotten key costs a needless claim in the store",
+    )
 
 
 def clock_offset(store: Instant, host: Instant) -> Finding:
@@ -142,18 +235,27 @@ def shared_user(schedules: Sequence[Record], settings: Settings) -> Finding:
     return Finding(
         "tasks sharing the worker's uid",
         not (secret and sharing),
-        f"{len(sharing)} schedules without `run_as`; the settings {'hold' if secret else 'hold no'} passwords",
+        f"{len(sharing)} schedules without `run_as`; settings with{'' if secret else 'out'} passwords",
         "such tasks can read what the worker can: give them a `run_as` and list it in [node] allow_users",
     )
 
 
-def late(runs: Sequence[Record], now: Instant) -> Finding:
-    """Whether queued runs wait that should have started."""
-    waiting = [row for row in runs if row["ready_at"] < now - LATE_S * SECOND]
-    oldest = min((row["ready_at"] for row in waiting), default=None)
+def late(runs: Sequence[Record]) -> Finding:
+    """Whether queued runs wait that should have started; `runs` are those, the oldest first."""
+    many = f"{len(runs)} or more" if len(runs) == LATE_SHOWN else str(len(runs))
     return Finding(
         f"due > {LATE_S} s and not started",
-        not waiting,
-        f"{len(waiting)} runs" + (f", the oldest since {to_text(oldest)}" if oldest else ""),
+        not runs,
+        f"{many} runs" + (f", the oldest ready since {to_text(runs[0]['ready_at'])}" if runs else ""),
         "look for free slots (`leasebeat nodes`), paused queues and queues without a node",
+    )
+
+
+def ids(may_return: bool) -> Finding:
+    """Whether ids of schedules are never given twice."""
+    return Finding(
+        "ids of schedules",
+        not may_return,
+        "the next one was given before" if may_return else "never given twice",
+        "the next schedule would inherit another's runs: remove these, or raise AUTO_INCREMENT above them",
     )

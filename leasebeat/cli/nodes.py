@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, cast
 
 from cyclopts import Parameter
 
@@ -53,9 +53,8 @@ def _cells(record: Mapping[str, object]) -> list[object]:
 
 def _queues(queues: object) -> str:
     """The queues as `--queues` takes them: default,heavy:2."""
-    if not isinstance(queues, Mapping):
-        return str(queues)
-    return ",".join(name if limit is None else f"{name}:{limit}" for name, limit in queues.items())
+    named = cast("dict[str, int | None]", queues)
+    return ",".join(name if limit is None else f"{name}:{limit}" for name, limit in named.items())
 
 
 def drain(

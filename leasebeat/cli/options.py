@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +43,7 @@ def settings_of(common: Common) -> Settings:
 
 
 @contextmanager
-def desk_of(common: Common) -> Iterator[Desk]:
+def desk_of(common: Common) -> Generator[Desk]:
     """The store of the settings, open for people's commands. Raises NoStore, SettingsError, StoreError."""
     from leasebeat.app import open_desk
 

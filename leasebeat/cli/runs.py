@@ -25,7 +25,7 @@ from leasebeat.store.session import Record
 if TYPE_CHECKING:
     from leasebeat.store.desk import Desk
 
-__all__ = ["RUN_COLUMNS", "kill", "logs", "retry", "run", "run_cells", "run_record", "runs"]
+__all__ = ["RUN_COLUMNS", "kill", "logs", "retry", "run_cells", "run_now", "run_record", "runs"]
 
 POLL_S = 0.5
 FOLLOWED = 1000
@@ -57,7 +57,7 @@ def run_cells(record: Mapping[str, Any]) -> list[object]:
     return [record["key"], record["status"], record["node"], took, record["reason"] or record["reason_code"]]
 
 
-def run(
+def run_now(
     name: Annotated[str, Parameter(help="The schedule to run now.")],
     /,
     *,
@@ -85,7 +85,7 @@ def run(
 
 def _check_args(args: str | None) -> None:
     try:
-        parsed = {} if args is None else json.loads(args)
+        parsed: object = {} if args is None else json.loads(args)
     except json.JSONDecodeError as problem:
         raise Usage(f"--args {args!r}: not valid JSON ({problem})") from problem
     if not isinstance(parsed, dict):
@@ -115,7 +115,7 @@ def kill(key: Key, /, *, common: Common = COMMON) -> int:
     """Kill a run: what runs is stopped, what waits is closed. Its node does it within seconds."""
     with desk_of(common) as desk:
         found = _find(desk, key)
-        desk.kill(found)
+        desk.kill(found, requested_by=getpass.getuser())
         record = run_record(desk.run(found))
     if common.json:
         print_json(record)

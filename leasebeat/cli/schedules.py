@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from cyclopts import Parameter
 
@@ -13,7 +14,7 @@ from leasebeat.cli.moments import length
 from leasebeat.cli.options import COMMON, Common, desk_of, flag
 from leasebeat.cli.output import Column, plain, print_facts, print_json, print_line, print_table
 from leasebeat.cli.runs import RUN_COLUMNS, run_cells, run_record
-from leasebeat.cli.select import matching, named
+from leasebeat.cli.select import named
 from leasebeat.cli.upcoming import next_of
 from leasebeat.errors import DefinitionError
 from leasebeat.model.instant import SECOND, Instant, to_text
@@ -130,9 +131,9 @@ def list_(
 ) -> int:
     """List schedules: when they fire next, how they ended last, what is wrong with them."""
     with desk_of(common) as desk:
-        rows = {str(row["name"]): row for row in desk.schedules()}
+        rows = desk.schedules(pattern)
         now = desk.now()
-    records = [_record(rows[name], now) for name in matching(pattern, rows)]
+    records = [_record(row, now) for row in rows]
     if common.json:
         print_json(records)
         return DONE
@@ -163,7 +164,7 @@ def show(
     with desk_of(common) as desk:
         row = desk.schedule(name)
         now = desk.now()
-        runs = [run_record(run) for run in desk.runs(schedules=[name], limit=count)]
+        runs = [run_record(run) for run in reversed(desk.runs(name, limit=count))]
     record = _record(row, now) | {"next": _next(row, now, count), "runs": runs}
     if common.json:
         print_json(record)
@@ -182,9 +183,8 @@ def _next(row: Record, now: Instant, count: int) -> list[str]:
 def _show(record: dict[str, object], runs: Sequence[Mapping[str, object]]) -> None:
     print_facts({name: value for name, value in record.items() if name not in ("next", "next_at", "runs")})
     print_line("")
-    upcoming = record["next"]
     print_line("next fires" if record["enabled"] else "next fires, were it not paused")
-    for at in upcoming if isinstance(upcoming, list) else []:
+    for at in cast("list[str]", record["next"]):
         print_line(f"  {at}")
     if runs:
         print_line("")
@@ -214,7 +214,7 @@ def _enable(desk: Desk, words: Sequence[str], every: bool, enabled: bool, kill: 
     before = {str(row["name"]): bool(row["enabled"]) for row in desk.schedules()}
     chosen = named(words, every, list(before))
     desk.enable(chosen, enabled)
-    killed = desk.kill_of(chosen) if kill else 0
+    killed = desk.kill_of(chosen, requested_by=getpass.getuser()) if kill else 0
     changed = [name for name in chosen if before[name] != enabled]
     if common.json:
         print_json([{"name": name, "enabled": enabled, "changed": name in changed} for name in chosen])

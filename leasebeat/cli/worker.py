@@ -61,7 +61,8 @@ def overrides(options: argparse.Namespace, found: argparse.ArgumentParser) -> di
     result = {setting: value for setting, value in named.items() if value is not None}
     if options.log_json:
         result["log.json"] = "true"
-    for pair in options.settings:
+    pairs: list[str] = options.settings
+    for pair in pairs:
         setting, equals, value = pair.partition("=")
         if not equals or setting not in _settings():
             near = difflib.get_close_matches(setting, _settings(), n=1) or ["node.beat_s"]

@@ -102,9 +102,25 @@ def test_tasks_may_share_the_workers_user_only_where_there_is_no_password_to_rea
     ).ok
 
 
-def test_runs_that_wait_for_more_than_a_minute_are_counted_with_the_oldest() -> None:
-    runs = [{"ready_at": NOW - seconds * SECOND} for seconds in (10, 61, 300)]
-    finding = doctor.late(runs, NOW)
+def test_runs_that_wait_are_counted_with_the_oldest() -> None:
+    finding = doctor.late([{"ready_at": NOW}, {"ready_at": NOW + 5 * SECOND}])
     assert not finding.ok
-    assert finding.found == "2 runs, the oldest since 2026-11-20T11:55:00Z"
-    assert doctor.late(runs[:1], NOW).ok
+    assert finding.found == "2 runs, the oldest ready since 2026-11-20T12:00:00Z"
+    assert doctor.late([]).ok
+
+
+def test_ids_that_may_return_are_a_failure() -> None:
+    assert not doctor.ids(True).ok
+    assert doctor.ids(False).ok
+
+
+@pytest.mark.parametrize(
+    ("said", "role", "policy"),
+    [
+        ({"role": "master", "maxmemory_policy": "noeviction", "maxmemory": "1000"}, True, True),
+        ({"role": "slave", "maxmemory_policy": "allkeys-lru", "maxmemory": "0"}, False, True),
+        ({"role": "master", "maxmemory_policy": "allkeys-lru", "maxmemory": "1000"}, True, False),
+    ],
+)
+def test_redis_must_be_a_primary_that_evicts_nothing(said: dict[str, str], role: bool, policy: bool) -> None:
+    assert (doctor.redis_role(said).ok, doctor.redis_eviction(said).ok) == (role, policy)
