@@ -99,7 +99,10 @@ def check(session: Session, worker: bool = False) -> list[Check]:
 
 def _checks_of_dialect(session: Session, worker: bool) -> list[Check]:
     if session.dialect == "sqlite":
-        return []
+        from leasebeat.store import sqlite
+
+        assert isinstance(session, sqlite.SqliteSession)
+        return sqlite.checks(session)
     from leasebeat.store import mysql_checks
 
     return mysql_checks.checks(session, worker)

@@ -9,20 +9,19 @@ all through a statement.
 Instants lie in the file as text, `2026-11-20 03:00:00.000000`, because people read them with the
 sqlite3 shell; the schema's CHECKs leave each instant that one form. Statements write them with
 `utc_text(micros)` and `utc_now()`, and give them back as text under names that end in `_at` (or
-are among `INSTANT_COLUMNS`), which become integers here.
+are among `INSTANT_COLUMNS`), which become integers here. In desk.sql, which MySQL reads too, the
+store's time is written UTC_TIMESTAMP(6).
 """
 
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 import threading
 from base64 import b64decode
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 from weakref import WeakSet
@@ -30,10 +29,11 @@ from weakref import WeakSet
 from leasebeat.errors import Busy, Duplicate, NoStore, Refused, StoreError, StoreUnfit, Unavailable, Unknown
 from leasebeat.model.instant import Instant, from_datetime, to_datetime
 from leasebeat.runtime import Runtime
+from leasebeat.store.schema import Check, print_schema
 from leasebeat.store.session import FaultHook, Record, SqlValue
 from leasebeat.store.statements import load
 
-__all__ = ["BUSY_S", "SqliteSession", "create", "network_filesystem"]
+__all__ = ["BUSY_S", "SqliteSession", "checks", "create", "network_filesystem"]
 
 BUSY_S = 2.0
 """How long a statement waits for another writer, in seconds."""
@@ -51,9 +51,8 @@ _AWAY = frozenset(
 )
 _UNFIT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
 
-_ZONE = re.compile(r"[A-Za-z0-9+_-]+(/[A-Za-z0-9+_-]+)*")
 _NETWORK = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "gfs2", "ocfs2"}
+    ["nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs"]
 )
 
 
@@ -86,11 +85,15 @@ class _Connection:
             cached_statements=256,
         )
         self.raw.create_function("utc_now", 0, lambda: utc_text(self._now), deterministic=True)
+        self.raw.create_function("utc_timestamp", 1, self._timestamp, deterministic=True)
         self.raw.create_function("utc_in", 1, self._in, deterministic=True)
         self.raw.create_function("utc_text", 1, utc_text, deterministic=True)
         self.raw.create_function("utc_micros", 1, utc_micros, deterministic=True)
         self.raw.create_function("from_base64", 1, b64decode, deterministic=True)
         self.raw.execute("PRAGMA synchronous = FULL")
+
+    def _timestamp(self, digits: int) -> str | None:
+        return utc_text(self._now) if digits == 6 else None
 
     def _in(self, micros: int | None) -> str | None:
         return None if micros is None else utc_text(self._now + micros)
@@ -266,12 +269,7 @@ def create(path: Path, timezone: str = "UTC") -> None:
     The file is for its owner only. Raises StoreUnfit when it is something else than a store, and
     Unavailable when it cannot be written.
     """
-    if not _ZONE.fullmatch(timezone):
-        raise Refused(f"{timezone!r} is no name of a time zone; expected one like Europe/Berlin")
-    schema = (files("leasebeat.store") / "sql" / "sqlite_schema.sql").read_text(encoding="utf-8")
-    schema = schema.replace(
-        "timezone TEXT NOT NULL DEFAULT 'UTC'", f"timezone TEXT NOT NULL DEFAULT '{timezone}'"
-    )
+    schema = print_schema("sqlite", timezone)
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as problem:
@@ -285,23 +283,54 @@ def create(path: Path, timezone: str = "UTC") -> None:
 def _apply(path: Path, schema: str) -> None:
     raw = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     try:
-        (mode,) = raw.execute("PRAGMA journal_mode = WAL").fetchone()
-        if mode != "wal":
-            raise StoreUnfit(
-                f"{path}: journal mode is {mode!r}; expected 'wal', which needs a local file system"
-            )
+        names = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if names and "schema_info" not in names:
+            raise StoreUnfit(f"{path} is a database of something else; give Leasebeat a file of its own")
+        raw.execute("PRAGMA journal_mode = WAL")
         raw.execute("PRAGMA synchronous = FULL")
         raw.executescript(f"BEGIN IMMEDIATE;\n{schema}\nCOMMIT;")
     finally:
         raw.close()
 
 
-def network_filesystem(path: Path, mounts: str = "/proc/self/mounts") -> str | None:
-    """The type of the file system of `path` if it is a network's: SQLite's locks cannot be trusted there."""
-    best, kind = -1, ""
-    for line in Path(mounts).read_text(encoding="utf-8", errors="replace").splitlines():
-        _, point, found, *_ = line.split()
-        inside = path.absolute().is_relative_to(point.replace("\\040", " "))
-        if inside and len(point) >= best:
-            best, kind = len(point), found
-    return kind if kind in _NETWORK or kind.startswith("fuse.") else None
+def checks(session: SqliteSession) -> list[Check]:
+    """What the file and the SQLite under it must be like."""
+    (record,) = session.query("file_settings")
+    network = network_filesystem(session.path)
+    return [
+        Check(
+            "SQLite version",
+            tuple(map(int, record["version"].split("."))) >= (3, 38),
+            "refuse",
+            record["version"],
+            "3.38 or newer",
+            "use a Python that is built with a newer SQLite",
+        ),
+        Check(
+            "journal mode",
+            record["journal_mode"] == "wal",
+            "refuse",
+            record["journal_mode"],
+            "wal",
+            "run `python scheduler.py init` again, on a file system that lets processes share memory",
+        ),
+        Check(
+            "file system",
+            network is None,
+            "warn",
+            network or "local",
+            "local",
+            "SQLite's locks cannot be trusted over a network: put the file on a local disk, or use MySQL",
+        ),
+    ]
+
+
+def network_filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
+    """The type of the file system that `path` is on, if that is one of a network; else None."""
+    longest, kind = -1, ""
+    for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines():
+        _, point, found, *_ = line.split(" ")
+        # Of two mounts on one point the later one hides the other.
+        if path.absolute().is_relative_to(point.replace("\\040", " ")) and len(point) >= longest:
+            longest, kind = len(point), found
+    return kind if kind in _NETWORK else None

@@ -15,6 +15,15 @@ SELECT 1 AS present FROM sqlite_master WHERE type = 'table' AND name = 'schema_i
 -- The id that `init` made.
 SELECT installation FROM schema_info
 
+-- name: schema_info
+-- What this store is.
+SELECT version, min_worker FROM schema_info
+
+-- name: file_settings
+-- How the file is kept, and by which SQLite.
+SELECT sqlite_version() AS version, (SELECT journal_mode FROM pragma_journal_mode) AS journal_mode,
+       (SELECT synchronous FROM pragma_synchronous) AS synchronous
+
 -- name: look_at_schedules
 -- Every row's version, and the time of the look; one row without a schedule when there is none.
 SELECT utc_now() AS now, (SELECT digest FROM schedule_digest) AS digest, s.id AS schedule_id, s.version, s.updated_at
@@ -226,7 +235,9 @@ SELECT j.schedule_id, j.shard,
             WHEN h.id IS NULL OR s.version <> h.version OR s.updated_at <> h.updated_at THEN 'stale'
             WHEN n.id IS NULL THEN 'node'
             ELSE 'again' END AS answer,
-       r.attempt, r.claimed_at, :fire_at - utc_micros(utc_now()) AS wait
+       iif(r.status = 'running' AND r.node_id = :node_id, r.attempt, 0) AS attempt,
+       iif(r.status = 'running' AND r.node_id = :node_id, r.claimed_at, NULL) AS claimed_at,
+       :fire_at - utc_micros(utc_now()) AS wait
 FROM sent j
 LEFT JOIN runs r ON r.fire_at = utc_text(:fire_at) AND r.schedule_id = j.schedule_id AND r.shard = j.shard
 LEFT JOIN schedules s ON s.id = j.schedule_id
@@ -247,7 +258,7 @@ WHERE q.status = 'queued' AND q.queue = :queue AND q.ready_at <= utc_now() AND q
   AND (q.attempt > 0 OR q.origin = 'manual' OR s.enabled = 1)
   AND NOT (q.reason_code IS 'start_failed' AND q.node_id IS :node_id AND q.ready_at > utc_in(-:start_failed_away))
   AND NOT EXISTS (SELECT 1 FROM queues p WHERE p.name = q.queue AND p.paused = 1)
-ORDER BY q.pull_order, q.ready_at LIMIT :limit
+ORDER BY q.pull_order, q.ready_at, q.fire_at, q.schedule_id, q.shard LIMIT :limit
 
 -- name: pull
 -- Take the first of them that nobody else has taken.
@@ -605,3 +616,36 @@ DELETE FROM nodes WHERE id IN (SELECT value FROM json_each(:rows)) AND state IN 
 -- name: count_runs
 -- How many there are.
 SELECT count(*) AS count FROM runs
+
+-- name: desk_enable
+-- Pause or resume schedules by name; those that are so already stay untouched.
+UPDATE schedules SET enabled = :enabled, updated_at = utc_now()
+WHERE name IN (SELECT value FROM json_each(:names)) AND enabled <> :enabled
+
+-- name: desk_kill_of
+-- Ask that all open runs of schedules end.
+UPDATE runs SET kill_requested = 1, requested_by = coalesce(:requested_by, requested_by)
+WHERE (fire_at, schedule_id, shard) IN (
+    SELECT fire_at, schedule_id, shard FROM runs INDEXED BY pull WHERE status = 'queued'
+    UNION ALL
+    SELECT fire_at, schedule_id, shard FROM runs INDEXED BY mine WHERE status = 'running')
+  AND kill_requested = 0 AND schedule_id IN (
+    SELECT s.id FROM json_each(:names) j CROSS JOIN schedules s ON s.name = j.value)
+
+-- name: desk_runs
+-- The newest runs first; statuses NULL: all.
+SELECT l.* FROM run_list l
+WHERE l.fire_at >= :since AND (:statuses IS NULL OR l.status IN (SELECT value FROM json_each(:statuses)))
+ORDER BY l.fire_at DESC, l.schedule_id DESC, l.shard DESC LIMIT :limit
+
+-- name: desk_runs_of
+-- The same, of some schedules. ids: JSON list.
+SELECT l.* FROM run_list l
+WHERE l.schedule_id IN (SELECT value FROM json_each(:ids)) AND l.fire_at >= :since
+  AND (:statuses IS NULL OR l.status IN (SELECT value FROM json_each(:statuses)))
+ORDER BY l.fire_at DESC, l.schedule_id DESC, l.shard DESC LIMIT :limit
+
+-- name: desk_ids
+-- The highest id of a schedule on record, and the highest that was ever given out.
+SELECT max(coalesce((SELECT max(schedule_id) FROM schedule_history), 0), coalesce((SELECT max(schedule_id) FROM runs), 0))
+       AS recorded, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'schedules'), 0) AS given

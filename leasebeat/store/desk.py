@@ -1,0 +1,304 @@
+"""What people's commands and the console do to the store. Nothing here belongs to the protocol.
+
+Everything that a command changes, anybody with SQL may change too: the nodes notice edits of rows,
+not calls of these methods. Records have the columns of their tables and views, instants as integers.
+
+Raises NotFound, Refused, and what a session raises (StoreError).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from leasebeat.errors import Duplicate, NotFound, Refused
+from leasebeat.model.instant import Instant, to_datetime
+from leasebeat.model.node import NodeState
+from leasebeat.model.run import ENDED, TRANSITIONS, RunKey, Status, key_text
+from leasebeat.model.schedule import PEOPLES_COLUMNS, schedule_from_row
+from leasebeat.store.session import Record, Session, SqlValue
+
+__all__ = ["Desk"]
+
+SAME_MOMENT = 1000
+"""How many runs may be asked for by hand in one microsecond."""
+
+BEGINNING: Instant = 0
+
+
+def _text(instant: Instant) -> str:
+    """The instant as both dialects compare and store it."""
+    return to_datetime(instant).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def _at(key: RunKey) -> dict[str, SqlValue]:
+    return {"fire_at": _text(key.fire_at), "schedule_id": key.schedule_id, "shard": key.shard}
+
+
+def _columns(values: Mapping[str, SqlValue]) -> dict[str, SqlValue]:
+    """People's columns as they are sent. Raises Refused for others."""
+    unknown = sorted(values.keys() - set(PEOPLES_COLUMNS))
+    if unknown:
+        raise Refused(f"no such column: {', '.join(unknown)}; there are {', '.join(PEOPLES_COLUMNS)}")
+    return {name: _sent(name, value) for name, value in values.items()}
+
+
+def _sent(name: str, value: SqlValue) -> SqlValue:
+    if name in ("starts_at", "ends_at") and isinstance(value, int):
+        return _text(value)
+    return int(value) if isinstance(value, bool) else value
+
+
+class Desk:
+    """People's commands over one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._session.close()
+
+    def now(self) -> Instant:
+        """The store's time."""
+        return self._session.query("desk_now")[0]["now"]
+
+    # schedules
+
+    def schedules(self, pattern: str | None = None) -> list[Record]:
+        """By name: every column, and `problem`, `last_status`, `last_at`. `pattern` is like `billing/*`."""
+        records = self._session.query("desk_schedules")
+        return [record for record in records if pattern is None or fnmatchcase(record["name"], pattern)]
+
+    def schedule(self, name: str) -> Record:
+        """One of them. Raises NotFound."""
+        for record in self._session.query("desk_schedule", schedule=name):
+            return record
+        raise NotFound(f"no schedule is called {name!r}; `leasebeat list` shows them all")
+
+    def add(self, values: Mapping[str, SqlValue], replace: bool = False) -> int:
+        """Add a schedule; its id. One transaction.
+
+        With `replace` it takes the place and the id of the one of its name, and what `values` do not
+        name goes back to the table's default. Otherwise raises Refused where the name is taken.
+        """
+        sent = _columns(values)
+        name = str(sent["name"])
+        try:
+            with self._session.transaction():
+                former = self._take_away(name) if replace else None
+                self._session.execute(
+                    "desk_add",
+                    id=former["id"] if former else None,
+                    created_at=_text(former["created_at"]) if former else None,
+                    schedule=name,
+                    cron=sent["cron"],
+                    command=sent["command"],
+                )
+                row = self.schedule(name)
+                self._write(row, sent)
+        except Duplicate as problem:
+            raise Refused(f"there is a schedule {name!r} already; edit it, or say --replace") from problem
+        return row["id"]
+
+    def _take_away(self, name: str) -> Record | None:
+        for record in self._session.query("desk_schedule", schedule=name):
+            self._session.execute("desk_remove", schedule=name)
+            return record
+        return None
+
+    def edit(self, name: str, values: Mapping[str, SqlValue], version: str | None = None) -> bool:
+        """Change columns; False if they are so already.
+
+        Raises Refused where somebody else changed the row since `version` was read.
+        """
+        row = self.schedule(name)
+        if version not in (None, row["version"]):
+            raise Refused(f"{name!r} was changed by somebody else meanwhile; look at it and try again")
+        try:
+            return self._write(row, _columns(values))
+        except Duplicate as problem:
+            raise Refused(f"there is a schedule {values['name']!r} already") from problem
+
+    def _write(self, row: Record, sent: Mapping[str, SqlValue]) -> bool:
+        old = _columns({name: row[name] for name in PEOPLES_COLUMNS})
+        if all(old[name] == value for name, value in sent.items()):
+            return False
+        whole = old | dict(sent)
+        whole["new_name"] = whole.pop("name")
+        # The version is compared by the statement: between the look and this somebody may have written.
+        if not self._session.execute("desk_edit", id=row["id"], version=row["version"], **whole):
+            raise Refused(f"{row['name']!r} was changed by somebody else meanwhile; look at it and try again")
+        return True
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Delete schedules, all or none; runs and history stay. Raises NotFound."""
+        with self._session.transaction():
+            for name in names:
+                if not self._session.execute("desk_remove", schedule=name):
+                    raise NotFound(f"no schedule is called {name!r}; nothing was removed")
+
+    def enable(self, names: Sequence[str], enabled: bool) -> int:
+        """Pause or resume; how many were otherwise before."""
+        return self._session.execute("desk_enable", names=json.dumps(list(names)), enabled=int(enabled))
+
+    def problems(self) -> list[Record]:
+        """Rows that cannot be used: `schedule`, `problem`, and `good_id`, what runs instead (0: nothing)."""
+        return self._session.query("desk_problems")
+
+    # runs
+
+    def run_now(self, name: str, args: str | None = None, requested_by: str | None = None) -> RunKey:
+        """Put a run of the schedule into the queue, at the store's time. `args` is a JSON object or None.
+
+        It is due at a microsecond of its own: asked for twice at once, it runs twice. Raises NotFound.
+        """
+        now, schedule_id = self.now(), self.schedule(name)["id"]
+        for moment in range(now, now + SAME_MOMENT):
+            try:
+                inserted = self._session.execute(
+                    "desk_run_now", schedule=name, fire_at=_text(moment), args=args, requested_by=requested_by
+                )
+            except Duplicate:
+                continue  # somebody asked in the same microsecond, or a fire was due in it
+            if inserted:
+                return RunKey(moment, schedule_id)
+            break
+        raise NotFound(f"{name!r} was removed meanwhile, or its every microsecond is taken")
+
+    def run(self, key: RunKey) -> Record:
+        """A row of `run_list`. Raises NotFound."""
+        for record in self._session.query("desk_run", **_at(key)):
+            return record
+        raise NotFound(f"no run of schedule {key.schedule_id} at {_text(key.fire_at)}, shard {key.shard}")
+
+    def run_named(self, name: str, fire_at: Instant, shard: int = 0) -> RunKey:
+        """The run of a text key, by the schedule's name now, else by its name then. Raises NotFound."""
+        records = self._session.query("desk_runs_at", fire_at=_text(fire_at), shard=shard)
+        for column in ("name", "schedule"):
+            for record in records:
+                if record[column] == name:
+                    return RunKey(fire_at, record["schedule_id"], shard)
+        text = key_text(name, RunKey(fire_at, 0, shard))
+        raise NotFound(f"there is no run {text}; `leasebeat runs {name}` shows what there is")
+
+    def runs(
+        self,
+        pattern: str | None = None,
+        statuses: Sequence[str] = (),
+        since: Instant | None = None,
+        limit: int = 50,
+    ) -> list[Record]:
+        """Rows of `run_list`, the newest first. `pattern` is a name or like `billing/*`; no status: all."""
+        wanted: dict[str, SqlValue] = {
+            "since": _text(since or BEGINNING),
+            "statuses": json.dumps([str(status) for status in statuses]) if statuses else None,
+            "limit": limit,
+        }
+        if pattern is None:
+            return self._session.query("desk_runs", **wanted)
+        ids = self._ids_of(pattern)
+        return self._session.query("desk_runs_of", ids=json.dumps(ids), **wanted) if ids else []
+
+    def _ids_of(self, pattern: str) -> list[int]:
+        found: list[int] = []
+        for record in self._session.query("desk_names"):
+            name = record["name"] or json.loads(record["definition"]).get("name", "")
+            if fnmatchcase(name, pattern):
+                found.append(record["id"])
+        return found
+
+    def attempts(self, key: RunKey) -> list[Record]:
+        """Every try at a run, in order, the last too."""
+        return self._session.query("desk_attempts", **_at(key))
+
+    def output(self, key: RunKey, attempt: int) -> Record | None:
+        """What a try printed: `output` (bytes, its end) and `output_bytes` (its size); None: nothing."""
+        records = self._session.query("desk_output", attempt=attempt, **_at(key))
+        return records[0] if records else None
+
+    def kill(self, key: RunKey, requested_by: str | None = None) -> None:
+        """Ask that an open run ends. Raises NotFound, and Refused if it has ended."""
+        if not self._session.execute("desk_kill", requested_by=requested_by, **_at(key)):
+            row = self.run(key)
+            raise Refused(f"{_name(row)} has ended: {row['status']}")
+
+    def kill_of(self, names: Sequence[str], requested_by: str | None = None) -> int:
+        """Ask that all open runs of these schedules end; how many were asked."""
+        return self._session.execute("desk_kill_of", names=json.dumps(list(names)), requested_by=requested_by)
+
+    def retry(self, key: RunKey, requested_by: str | None = None) -> None:
+        """Put an ended run back into the queue as its next attempt; its former end goes to `attempts`.
+
+        It runs the definition that it ran before. One transaction. Raises NotFound, and Refused for
+        a run that is open or has succeeded, and where another open run holds what it must hold.
+        """
+        serial = None
+        try:
+            with self._session.transaction():
+                self._check_ended(key)
+                serial = self._serial(key)
+                self._session.execute("desk_keep_end", **_at(key))
+                if not self._session.execute(
+                    "desk_retry", serial=serial, requested_by=requested_by, **_at(key)
+                ):
+                    raise Refused("somebody else opened it again meanwhile")
+        except Duplicate as problem:
+            raise Refused(self._in_the_way(serial)) from problem
+
+    def _check_ended(self, key: RunKey) -> None:
+        """Whether the run may be opened again. Raises NotFound, Refused."""
+        row = self.run(key)
+        status = Status(row["status"])
+        if status not in ENDED:
+            raise Refused(f"{_name(row)} is {status}: only a run that has ended can be opened again")
+        if Status.QUEUED not in TRANSITIONS[status]:
+            raise Refused(f"{_name(row)} has {status}; `leasebeat run {row['schedule']}` runs it anew")
+
+    def _serial(self, key: RunKey) -> str | None:
+        """What the run must hold while it is open; None also for one that the nodes have yet to dress."""
+        for record in self._session.query("desk_run_definition", **_at(key)):
+            schedule = schedule_from_row({**json.loads(record["definition"]), "id": key.schedule_id})
+            return schedule.serial and f"{key.schedule_id}:{key.shard}"
+        return None
+
+    def _in_the_way(self, serial: str | None) -> str:
+        for record in self._session.query("desk_serial", serial=serial):
+            return f"{_name(record)} is {record['status']}, and they may not overlap"
+        return "somebody else opened it again meanwhile"
+
+    # nodes
+
+    def nodes(self, every: bool = False) -> list[Record]:
+        """Rows of `nodes` that are live, cordoned or draining; `every`: also those that are gone."""
+        return self._session.query("desk_nodes", every=int(every))
+
+    def set_node_state(self, name: str, state: NodeState) -> None:
+        """Cordon, drain or resume (live) the present node of that name. Raises NotFound."""
+        if not self._session.execute("desk_set_node_state", node=name, state=str(state)):
+            raise NotFound(f"no node {name!r} is there; `leasebeat nodes` shows those that are")
+
+    # what `doctor` looks at
+
+    def role(self, name: str = "auditor") -> Record | None:
+        """Who leads: a row of `roles`, and `node`, the holder's name; None: somebody removed the row."""
+        records = self._session.query("desk_role", role=name)
+        return records[0] if records else None
+
+    def late(self, before: Instant, limit: int = 1000) -> list[Record]:
+        """Queued runs that have been ready since before that instant, the oldest first."""
+        return self._session.query("desk_late", before=_text(before), limit=limit)
+
+    def ids_may_return(self) -> bool:
+        """Whether the next schedule could get an id that runs on record belong to.
+
+        So it is after TRUNCATE, or when a part of a backup was restored: the new schedule would
+        inherit the other's runs.
+        """
+        (record,) = self._session.query("desk_ids")
+        return record["recorded"] > record["given"]
+
+
+def _name(row: Record) -> str:
+    return key_text(row["schedule"], RunKey(row["fire_at"], row["schedule_id"], row["shard"]))

@@ -1,0 +1,133 @@
+-- What people's commands ask of the store, in words that MySQL, MariaDB and SQLite share.
+--
+-- Instants come in as text, `2026-11-20 03:00:00.000000`, which every one of them compares with its own; UTC_TIMESTAMP(6)
+-- is a function that the SQLite session brings along. What must differ stands under `desk_` in mysql.sql and sqlite.sql.
+
+-- name: desk_now
+-- The store's time.
+SELECT UTC_TIMESTAMP(6) AS now
+
+-- name: desk_schedules
+-- Every schedule with all its columns, its problem, and how it ended last.
+SELECT s.*, l.problem, l.last_status, l.last_at FROM schedules s JOIN schedule_list l ON l.id = s.id ORDER BY s.name
+
+-- name: desk_schedule
+-- One of them, by name.
+SELECT s.*, l.problem, l.last_status, l.last_at FROM schedules s JOIN schedule_list l ON l.id = s.id WHERE s.name = :schedule
+
+-- name: desk_names
+-- What every schedule is called, and every one that is gone was called last.
+SELECT s.id, s.name, NULL AS definition FROM schedules s
+UNION ALL
+SELECT h.schedule_id, NULL, h.definition FROM schedule_history h
+WHERE h.deleted = 1 AND h.id = (SELECT MAX(x.id) FROM schedule_history x WHERE x.schedule_id = h.schedule_id)
+
+-- name: desk_add
+-- A row with its defaults; id and created_at are given where it takes the place of another.
+INSERT INTO schedules (id, name, cron, command, created_at, updated_at)
+VALUES (:id, :schedule, :cron, :command, COALESCE(:created_at, UTC_TIMESTAMP(6)), UTC_TIMESTAMP(6))
+
+-- name: desk_edit
+-- All of people's columns, if the row is still the one that was read.
+UPDATE schedules
+SET name = :new_name, description = :description, owner = :owner, cron = :cron, command = :command, kind = :kind, args = :args,
+    timezone = :timezone, enabled = :enabled, starts_at = :starts_at, ends_at = :ends_at, calendar = :calendar, dst = :dst,
+    jitter_s = :jitter_s, queue = :queue, priority = :priority, route = :route, shards = :shards, shard_args = :shard_args,
+    overlap = :overlap, lane = :lane, misfire = :misfire, misfire_grace_s = :misfire_grace_s, timeout_s = :timeout_s,
+    retries = :retries, retry_delay_s = :retry_delay_s, retry_backoff = :retry_backoff, on_node_loss = :on_node_loss,
+    after = :after, after_rule = :after_rule, run_as = :run_as, alert = :alert, updated_at = UTC_TIMESTAMP(6)
+WHERE id = :id AND version = :version
+
+-- name: desk_remove
+-- One schedule; its runs and its history stay.
+DELETE FROM schedules WHERE name = :schedule
+
+-- name: desk_run_now
+-- A run that no instant asked for. The nodes dress it; 1062: somebody had the same microsecond.
+INSERT INTO runs (fire_at, schedule_id, ready_at, args, requested_by)
+SELECT :fire_at, s.id, :fire_at, :args, :requested_by FROM schedules s WHERE s.name = :schedule
+
+-- name: desk_run
+-- One run, for people.
+SELECT l.* FROM run_list l WHERE l.fire_at = :fire_at AND l.schedule_id = :schedule_id AND l.shard = :shard
+
+-- name: desk_runs_at
+-- The runs of one instant: a text key names one of them.
+SELECT l.schedule_id, l.schedule, s.name FROM run_list l LEFT JOIN schedules s ON s.id = l.schedule_id
+WHERE l.fire_at = :fire_at AND l.shard = :shard ORDER BY l.schedule_id DESC
+
+-- name: desk_kill
+-- Ask that an open run ends.
+UPDATE runs SET kill_requested = 1, requested_by = COALESCE(:requested_by, requested_by)
+WHERE fire_at = :fire_at AND schedule_id = :schedule_id AND shard = :shard AND status IN ('queued', 'running')
+
+-- name: desk_run_definition
+-- What a run runs.
+SELECT h.definition FROM runs r JOIN schedule_history h ON h.id = r.version
+WHERE r.fire_at = :fire_at AND r.schedule_id = :schedule_id AND r.shard = :shard
+
+-- name: desk_serial
+-- Which open run holds a serial.
+SELECT l.schedule, l.fire_at, l.schedule_id, l.shard, l.status FROM run_list l WHERE l.serial_held = :serial
+
+-- name: desk_keep_end
+-- How a run ended that is about to be opened again; an attempt that is on record already stays as it is.
+INSERT INTO attempts (fire_at, schedule_id, shard, attempt, node_id, outcome, exit_code, reason_code, reason, claimed_at,
+                      started_at, ended_at)
+SELECT r.fire_at, r.schedule_id, r.shard, r.attempt, r.node_id, r.status, r.exit_code, r.reason_code, r.reason,
+       r.claimed_at, r.started_at, COALESCE(r.finished_at, UTC_TIMESTAMP(6))
+FROM runs r
+WHERE r.fire_at = :fire_at AND r.schedule_id = :schedule_id AND r.shard = :shard
+  AND r.status IN ('failed', 'timed_out', 'killed', 'lost', 'skipped', 'missed')
+  AND NOT EXISTS (SELECT 1 FROM attempts t WHERE t.fire_at = r.fire_at AND t.schedule_id = r.schedule_id
+                  AND t.shard = r.shard AND t.attempt = r.attempt)
+
+-- name: desk_retry
+-- Open it again, without a start deadline, its counts from 0. The pull gives it the next attempt, and a fence above the last.
+UPDATE runs
+SET status = 'queued', ready_at = UTC_TIMESTAMP(6), expires_at = NULL, started_at = NULL, finished_at = NULL,
+    failures = 0, take_overs = 0, exit_code = NULL, result = NULL, reason_code = NULL, reason = NULL, kill_requested = 0,
+    pinned_node_id = NULL, serial = :serial, serial_held = :serial, lane_slot = NULL, follow = NULL,
+    requested_by = COALESCE(:requested_by, requested_by)
+WHERE fire_at = :fire_at AND schedule_id = :schedule_id AND shard = :shard
+  AND status IN ('failed', 'timed_out', 'killed', 'lost', 'skipped', 'missed')
+
+-- name: desk_attempts
+-- Every try at a run, the last too: `attempt_list` of one run.
+SELECT t.attempt, t.node_id, n.name AS node, t.outcome, t.exit_code, t.reason_code, t.reason, t.claimed_at, t.started_at,
+       t.ended_at
+FROM attempts t LEFT JOIN nodes n ON n.id = t.node_id
+WHERE t.fire_at = :fire_at AND t.schedule_id = :schedule_id AND t.shard = :shard
+UNION ALL
+SELECT r.attempt, r.node_id, n.name, r.status, r.exit_code, r.reason_code, r.reason, r.claimed_at, r.started_at,
+       r.finished_at
+FROM runs r LEFT JOIN nodes n ON n.id = r.node_id
+WHERE r.fire_at = :fire_at AND r.schedule_id = :schedule_id AND r.shard = :shard AND r.attempt > 0
+  AND NOT EXISTS (SELECT 1 FROM attempts t WHERE t.fire_at = r.fire_at AND t.schedule_id = r.schedule_id
+                  AND t.shard = r.shard AND t.attempt = r.attempt)
+ORDER BY attempt
+
+-- name: desk_output
+-- What one try printed.
+SELECT o.attempt, o.output, o.output_bytes FROM outputs o
+WHERE o.fire_at = :fire_at AND o.schedule_id = :schedule_id AND o.shard = :shard AND o.attempt = :attempt
+
+-- name: desk_nodes
+-- Nodes that are there, or all that were.
+SELECT n.* FROM nodes n WHERE :every = 1 OR n.live_name IS NOT NULL ORDER BY n.name, n.started_at
+
+-- name: desk_set_node_state
+-- Of the present node of a name.
+UPDATE nodes SET state = :state WHERE live_name = :node
+
+-- name: desk_problems
+-- Rows that cannot be used.
+SELECT p.*, s.name AS schedule FROM schedule_problems p JOIN schedules s ON s.id = p.schedule_id ORDER BY s.name
+
+-- name: desk_role
+-- Who leads.
+SELECT r.*, n.name AS node FROM roles r LEFT JOIN nodes n ON n.id = r.holder WHERE r.name = :role
+
+-- name: desk_late
+-- Queued runs that might have started before now, the oldest first.
+SELECT l.* FROM run_list l WHERE l.status = 'queued' AND l.ready_at < :before ORDER BY l.ready_at LIMIT :limit
