@@ -1,1 +1,1 @@
-"""Running tasks. Nothing is imported here: the guardian and the Python children start in this package, bare."""
+"""Running tasks. Nothing is imported here: guardian and Python children start in this package, bare."""
