@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+import hypothesis
 import pytest
 
 from leasebeat import logs
@@ -31,6 +32,10 @@ from leasebeat.testing.servers import MariaDB, Missing, Redis, need
 
 for name in [name for name in os.environ if name.startswith("LEASEBEAT_")]:
     del os.environ[name]  # what the developer's shell says must not reach the tests
+
+# Never by the clock: a slow machine is no failure. A failing example prints how to replay it.
+hypothesis.settings.register_profile("leasebeat", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("leasebeat")
 
 RINGS = ("unit", "contract", "integration", "simulation", "acceptance")
 ROOT = Path(__file__).parent.parent

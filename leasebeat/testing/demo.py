@@ -44,7 +44,7 @@ import leasebeat
 
 def count_words():
     run = leasebeat.current_run()
-    print(f"process {os.getpid()} counts the words of {run.key}")
+    print(f"process {os.getpid()} counts the words of {run.run_key}")
 """
 
 INSERTS = """\

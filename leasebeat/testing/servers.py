@@ -24,7 +24,7 @@ import psutil
 
 from leasebeat.testing.mysql import MySQL
 
-__all__ = ["MariaDB", "Missing", "Redis", "Server", "ZooKeeper", "sweep"]
+__all__ = ["MariaDB", "Missing", "Redis", "Server", "ZooKeeper", "processes_in", "sweep"]
 
 HOST = "127.0.0.1"
 READY_S = 60.0
@@ -57,12 +57,29 @@ def free_port() -> int:
             return port
 
 
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """The processes that were started for something in `folder`, this one not counted."""
+    return [
+        process for process in psutil.process_iter() if process.pid != os.getpid() and _is_in(process, folder)
+    ]
+
+
+def _is_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        # Redis writes over its command line, so where it stands counts too.
+        return Path(process.cwd()).is_relative_to(folder) or any(
+            str(folder) in word for word in process.cmdline()
+        )
+    except psutil.Error:
+        return False  # ended meanwhile, or somebody else's
+
+
 def sweep(folder: Path) -> None:
     """Kill every process that was started for something in `folder`, then remove it."""
-    for process in psutil.process_iter(["cmdline"]):
-        if any(str(folder) in word for word in process.info["cmdline"] or ()) and process.pid != os.getpid():
-            process.kill()
-            psutil.wait_procs([process], timeout=5)
+    left = processes_in(folder)
+    for process in left:
+        process.kill()
+    psutil.wait_procs(left, timeout=5)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -104,7 +121,12 @@ class Server(ABC):
         """Start it and wait until it answers, 60 s at most."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environ(), cwd="/"
+                self.command(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environ(),
+                cwd=self.folder,
             )
         end = time.monotonic() + READY_S
         while not self.ready():

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import pymysql
 import pytest
 
 from leasebeat.testing.mysql import MySQL
-from leasebeat.testing.servers import MariaDB, Redis, asked
+from leasebeat.testing.servers import MariaDB, Redis, asked, processes_in
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_each_test_has_an_empty_database_of_its_own(mariadb: MySQL, empty_mysql_url: str) -> None:
@@ -55,3 +62,30 @@ def test_a_shifted_clock_moves_the_servers_time_only() -> None:
         server.shift_clock("+0s")
         true = server.mysql.run("SELECT TIMESTAMPDIFF(MINUTE, '2000-01-01', UTC_TIMESTAMP())")[0][0]
     assert 59 <= ahead - true <= 60
+
+
+def test_servers_end_with_the_process_that_they_are_for_however_it_ends(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    folder = tmp_path / "servers"
+    folder.mkdir()
+    owner = subprocess.Popen(["sleep", "600"])
+    command = [
+        sys.executable,
+        "-m",
+        "leasebeat.testing",
+        "--folder",
+        str(folder),
+        "--until-pid",
+        str(owner.pid),
+    ]
+    keeper = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT)
+    try:
+        eventually((folder / "servers.json").exists, 60)
+        assert len(processes_in(folder)) == 3  # the keeper, MariaDB and Redis
+    finally:
+        owner.kill()
+        owner.wait()
+        assert keeper.wait(30) == 0
+    assert processes_in(folder) == []
+    assert not folder.exists()
