@@ -20,6 +20,8 @@ LATER = ("memory_mb", "pids_max")
 # Anything that ends, joins, nests or expands commands. Quotes are harmless without these.
 _SHELL_ACTIVE = r";&|<>$`(){}\\\n\r\0"
 
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
 
 def problems_of_args(args: Mapping[str, object], checks: Mapping[str, Check]) -> Iterable[str]:
     """What is wrong with `args`, one sentence each."""
@@ -56,6 +58,23 @@ def keywords(value: object) -> str | None:
     """An object whose names can be those of parameters."""
     named = cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {"": None}
     return None if all(map(str.isidentifier, named)) else 'an object of keyword arguments, like {"days": 7}'
+
+
+def headers(value: object) -> str | None:
+    """An object of header texts. `Host` belongs to the URL."""
+    named = cast("Mapping[str, object]", value) if isinstance(value, Mapping) else {"": None}
+    good = all(
+        _HEADER.fullmatch(name) and name.lower() != "host" and _is_header(part)
+        for name, part in named.items()
+    )
+    return None if good else 'an object of headers without Host, like {"Accept": "text/plain"}'
+
+
+def body(value: object) -> str | None:
+    """Text, a reference, or JSON."""
+    return (
+        None if _is_text(value) or isinstance(value, Mapping | list | tuple) else "text, an object or a list"
+    )
 
 
 def codes(value: object) -> str | None:
@@ -116,6 +135,12 @@ def module_is_allowed(module: str, names: Iterable[str]) -> bool:
 @cache
 def _as_expression(pattern: str) -> re.Pattern[str]:
     return re.compile(f"[^{_SHELL_ACTIVE}]*".join(map(re.escape, pattern.split("*"))))
+
+
+def _is_header(value: object) -> bool:
+    if isinstance(value, str):
+        return value.isascii() and value.isprintable()
+    return isinstance(value, int | float) or is_reference(value)
 
 
 def _is_text(value: object) -> bool:
