@@ -127,6 +127,7 @@ class Dispatch:
         A claim read back, a pull and a look at the own rows may all find the same attempt; the first
         one here starts it, the others give their slot back.
         """
+        self._read_definitions(grants)
         admitted = [held for grant in grants if (held := self._admit(grant)) is not None]
         for held in self._may_begin(admitted):
             self._begin(held)
@@ -143,6 +144,16 @@ class Dispatch:
         held = self._admit(grant)
         if held is not None:
             self._never_began(held, "no free slot")
+
+    def _read_definitions(self, grants: Sequence[Grant]) -> None:
+        """Ask the store before anything is held; if it does not answer, the rows are found as strays."""
+        try:
+            for grant in grants:
+                self._catalog.schedule_of(grant.version)
+        except StoreError:
+            for grant in grants:
+                self.release(grant.queue, 1)
+            raise
 
     def _admit(self, grant: Grant) -> Held | None:
         schedule = self._catalog.schedule_of(grant.version)
