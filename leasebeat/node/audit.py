@@ -17,11 +17,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from leasebeat.coordination.base import Coordinator
 from leasebeat.gate.base import Gate
 from leasebeat.logs import event
-from leasebeat.model.instant import SECOND, Instant, Micros, to_text
+from leasebeat.model.instant import SECOND, Instant, from_seconds, to_text
 from leasebeat.model.run import RunKey
 from leasebeat.node.catalog import Catalog, Changes, Entry
 from leasebeat.node.loop import IDLE_S, Turn
@@ -37,6 +38,15 @@ _CHUNK = 2_000
 _ALL = 1_000_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class AuditConfig:
+    """Only fires older than `lag_s` are looked at; a catch-up starts at most so many a second."""
+
+    lag_s: float = 2.0
+    role_lease_s: float = 4.0
+    catch_up_per_s: int = 50
+
+
 class Audit:
     """Belongs to its thread, but for what the catalog tells it."""
 
@@ -50,9 +60,7 @@ class Audit:
         standing: Standing,
         coordinator: Coordinator,
         catalog: Catalog,
-        lag: Micros,
-        lease: Micros,
-        catch_up_per_s: int,
+        config: AuditConfig,
         missed: Callable[[AuditRow], None],
     ) -> None:
         self.waiter = runtime.waiter()
@@ -61,9 +69,9 @@ class Audit:
         self._standing = standing
         self._coordinator = coordinator
         self._catalog = catalog
-        self._lag = lag
-        self._lease = lease
-        self._catch_up_per_s = catch_up_per_s
+        self._lag = from_seconds(config.lag_s)
+        self._lease = from_seconds(config.role_lease_s)
+        self._catch_up_per_s = config.catch_up_per_s
         self._missed = missed
         self._changes: deque[Changes] = deque()
         self._term: int | None = None
@@ -112,7 +120,6 @@ class Audit:
         self._term = None
 
     def _begin_term(self, look: AuditLook) -> None:
-        self._term = look.term
         watermark = look.now - self._lag if look.watermark is None else look.watermark
         event("INFO", "auditor", "this node is the auditor now", term=look.term, watermark=to_text(watermark))
         self._groups, self._owed = TriggerGroups(), []
@@ -126,6 +133,8 @@ class Audit:
                 self._follow(entry.version.schedule_id, until)
             else:
                 self._walk(entry, watermark, look.now)
+        # Last: had the store not answered above, the term would have begun with nothing owed.
+        self._term = look.term
 
     def _tick(self, node_id: str, look: AuditLook) -> Turn:
         term = look.term
@@ -214,7 +223,7 @@ class Audit:
         there are owed, too.
         """
         while self._changes:
-            entries = self._changes.popleft()
+            entries = self._changes[0]  # taken off when all was read: the store may fail to answer
             ids = sorted(entry.version.schedule_id for entry in entries)
             after = min(window.after, *(entry.version.valid_from for entry in entries))
             until = max(window.now, *(entry.version.valid_from for entry in entries))
@@ -226,6 +235,7 @@ class Audit:
             )
             for schedule_id in ids:
                 self._follow(schedule_id, until)
+            self._changes.popleft()
 
     def _walk(self, entry: Entry, after: Instant, now: Instant) -> None:
         """A long way back is walked at once, so that a span can be told as one."""
