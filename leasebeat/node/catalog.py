@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from leasebeat.errors import Busy, DefinitionError
 from leasebeat.logs import event
-from leasebeat.model.instant import Instant
+from leasebeat.model.instant import SECOND, Instant, Micros
 from leasebeat.model.schedule import PEOPLES_COLUMNS, RowDict, Schedule, schedule_from_row
 from leasebeat.node.judge import judge
 from leasebeat.runtime import Runtime
@@ -45,6 +45,9 @@ class Entry:
 
 
 _TRIES = 3
+
+_LONGEST_LOOK: Micros = 3 * SECOND
+"""A look is answered within this, or not at all."""
 
 _DEFINITIONS = 4096
 """How many definitions of versions are remembered for launches."""
@@ -85,6 +88,12 @@ class Catalog:
                 self._definitions = {}
             self._definitions[version] = _readable(self._store.definition(version))
         return self._definitions[version]
+
+    def unchanged(self, digest: str, now: Instant) -> None:
+        """A poll has shown that at `now` all rows were as at the last look: an edit seen next is younger."""
+        with self._lock:
+            if digest == self.digest:
+                self._looked_at = now
 
     def refresh(self) -> None:
         """Read what changed, record what nobody has recorded, and take in what was recorded."""
@@ -132,8 +141,8 @@ class Catalog:
     def _take_in(self, look: ScheduleLook, ids: Sequence[int], changed: Sequence[RowVersion]) -> None:
         entries = [entry_of(version, look.now) for version in self._store.versions(ids)] if ids else []
         with self._lock:
-            if look.now < self._looked_at:  # another thread has looked after this one
-                return
+            if self._looked_at - _LONGEST_LOOK < look.now < self._looked_at:
+                return  # another thread has looked after this one; further back, the store's clock was set
             changes = [e for e in entries if self._differs(e)]
             self._entries.update({e.version.schedule_id: e for e in changes})
             self._looked_at = look.now

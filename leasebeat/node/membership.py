@@ -71,6 +71,8 @@ class Membership:
         self._take_in(node_id, poll, at)
         if poll.digest != self._catalog.digest:
             self._catalog.refresh()
+        else:
+            self._catalog.unchanged(poll.digest, poll.now)
         if self._should_reconcile(poll):
             self._reconcile(node_id)
         return Turn(IDLE_S)
