@@ -32,8 +32,9 @@ class AuditStatements(Base):
 
     def audit_look(self, node_id: str) -> AuditLook:
         now, role = self.now(), self.role
-        leads = role.holder == node_id and role.expires_at is not None and role.expires_at >= now
-        return AuditLook(now, role.term if leads else None, role.watermark, self.schedules.digest)
+        if role.holder != node_id or role.expires_at is None or role.expires_at < now:
+            return AuditLook(now, None, None, self.schedules.digest)
+        return AuditLook(now, role.term, role.watermark, self.schedules.digest)
 
     def move_watermark(
         self, node_id: str, term: int, old: Instant | None, cut: Instant, lease: Micros, lag: Micros
@@ -83,17 +84,19 @@ class AuditStatements(Base):
         if row.version is None:
             return row.key.schedule_id not in self.schedules.rows
         version = self.schedules.by_id.get(row.version)
-        return version is not None and self.schedules.current(version)
+        if version is None or not self.schedules.current(version):
+            return False
+        return row.status != QUEUED or version.runs_as != 0
 
     def _audited(self, row: AuditRow, now: Instant) -> Run:
-        version = self.schedules.by_id.get(row.version or 0)
+        version = self.schedules.by_id.get(row.version or 0) or self.schedules.newest(row.key.schedule_id)
         run = Run(row.key, row.status, "audit", now + row.delay)
         run.version = version.runs_as if version else None
         run.queue, run.priority = row.queue, row.priority
         run.reason_code, run.reason = row.reason_code, row.reason
         run.until, run.missed_count = row.until, row.missed_count
         run.expires_at = now + row.delay + row.grace
-        if row.status == QUEUED and row.serial is not None and row.serial in self.runs.wanting:
+        if row.status == QUEUED and row.serial is not None and row.serial in self.runs.holding:
             run.status, run.reason_code, run.reason = "skipped", "overlap", f"overlap: {row.serial}"
         if run.status == QUEUED:
             run.serial = run.serial_held = row.serial

@@ -11,6 +11,14 @@ from leasebeat.testing.simstore.locks import Key, Locks, Txn
 from leasebeat.testing.simstore.tables import NodeRow, RoleRow, Run, RunChange, Runs, Schedules
 
 
+class Attempt(NamedTuple):
+    """A row of `attempts`."""
+
+    node_id: str | None
+    outcome: str
+    reason_code: str | None
+
+
 class NodeChange(NamedTuple):
     """One committed change of a node's state."""
 
@@ -60,7 +68,7 @@ class Base:
         self.nodes: dict[str, NodeRow] = {}
         self.present: dict[str, NodeRow] = {}  #: those that beat, by id
         self.role = RoleRow()
-        self.attempts: dict[tuple[RunKey, int], tuple[str | None, str]] = {}  #: (node, outcome)
+        self.attempts: dict[tuple[RunKey, int], Attempt] = {}
         self.outputs: dict[tuple[RunKey, int], bytes] = {}
         self.paused_queues: set[str] = set()
         self.installation_id = "simulated"

@@ -17,7 +17,7 @@ from leasebeat.store.base import (
     SettleRow,
     Undressed,
 )
-from leasebeat.testing.simstore.base import run_locks, serial_locks
+from leasebeat.testing.simstore.base import Attempt, run_locks, serial_locks
 from leasebeat.testing.simstore.locks import GAP, TRIP, Statement
 from leasebeat.testing.simstore.opening import OpeningStatements
 from leasebeat.testing.simstore.tables import PRESENT_STATES, QUEUED, RUNNING, Run
@@ -51,7 +51,9 @@ class EndingStatements(OpeningStatements):
     def note_superseded(self, node_id: str, rows: Sequence[FinishRow]) -> Statement[None]:
         yield GAP
         for row in rows:
-            self.attempts[row.key, row.attempt] = (node_id, "superseded")
+            run, noted = self.runs.rows.get(row.key), self.attempts.get((row.key, row.attempt))
+            if run is not None and run.attempt >= row.attempt and (noted is None or noted.node_id == node_id):
+                self.attempts[row.key, row.attempt] = Attempt(node_id, "superseded", row.reason_code)
 
     def settle(self, rows: Sequence[SettleRow]) -> Statement[int]:
         now = self.now()
@@ -153,7 +155,7 @@ class EndingStatements(OpeningStatements):
         return len(runs)
 
     def _again(self, node_id: str, row: FinishRow, run: Run, now: Instant) -> None:
-        self.attempts[row.key, row.attempt] = (node_id, row.status)
+        self.attempts[row.key, row.attempt] = Attempt(node_id, row.status, row.reason_code)
         self.runs.change(
             run,
             "finish",
@@ -163,6 +165,8 @@ class EndingStatements(OpeningStatements):
             ready_at=now + row.delay,
             failures=run.failures + row.failed,
             take_overs=run.take_overs + 1 if row.lost else 0,
+            started_at=run.started_at or row.started_at,
+            exit_code=row.exit_code,
             reason_code=row.reason_code,
             reason=row.reason,
         )
@@ -191,36 +195,40 @@ class EndingStatements(OpeningStatements):
 
     def _recorded(self, node_id: str, row: Candidate) -> bool:
         run = self.runs.rows.get(row.key)
-        if run is not None and run.status != RUNNING and (run.node_id, run.attempt) == (node_id, row.attempt):
+        ended = run is not None and run.status not in (QUEUED, RUNNING) and run.reason_code != "node_lost"
+        if run is not None and ended and (run.node_id, run.attempt) == (node_id, row.attempt):
             return True
-        tried = self.attempts.get((row.key, row.attempt))
-        return tried is not None and tried[0] == node_id and tried[1] not in ("lost", "superseded")
+        noted = self.attempts.get((row.key, row.attempt))
+        if noted is None or noted.node_id != node_id:
+            return False
+        return noted.outcome != "superseded" and noted.reason_code != "node_lost"
 
     def _is_gone(self, node_id: str, thorough: bool) -> bool:
         node = self.nodes.get(node_id)
         return thorough if node is None else node.state not in PRESENT_STATES
 
     def _orphan(self, node_id: str, run: Run) -> Orphan:
-        definition = self.schedules.by_id[run.version].definition if run.version else None
+        definition = self.schedules.definitions.get(run.version or 0)
         policy = str(json.loads(definition)["on_node_loss"]) if definition else "rerun"
         return Orphan(run.key, run.attempt, node_id, run.take_overs, run.started_at is not None, policy)
 
     def _reclaimed(self, row: ReclaimRow, run: Run, now: Instant) -> None:
-        if row.again and not run.kill_requested:
-            self.attempts[row.key, row.attempt] = (row.node_id, "lost")
-            self.runs.change(
-                run,
-                "reclaim",
-                now,
-                status=QUEUED,
-                ready_at=now,
-                take_overs=run.take_overs + 1,
-                reason_code="node_lost",
-                reason=row.reason,
-            )
-        else:
-            status = "killed" if run.kill_requested else "lost"
-            self._close(run, "reclaim", now, status, "node_lost", row.reason)
+        again = row.again and not run.kill_requested
+        if again:
+            self.attempts[row.key, row.attempt] = Attempt(row.node_id, "lost", "node_lost")
+        self.runs.change(
+            run,
+            "reclaim",
+            now,
+            status=QUEUED if again else "killed" if run.kill_requested else "lost",
+            ready_at=now if again else run.ready_at,
+            finished_at=None if again else now,
+            serial=run.serial if again else None,
+            serial_held=run.serial_held if again else None,
+            take_overs=run.take_overs + 1,
+            reason_code="node_lost",
+            reason=row.reason,
+        )
 
     def _dressed(self, run: Run, row: DressRow) -> None:
         run.version, run.queue, run.priority = row.version, row.queue, row.priority

@@ -180,7 +180,7 @@ class OpeningStatements(Base):
             matched = [run for row in rows if (run := self.held_by(node_id, row.key, row.attempt))]
             yield GAP
             for run in matched:
-                run.started_at = now
+                run.started_at = run.started_at or now
         finally:
             txn.release()
         return len(matched)
@@ -228,7 +228,7 @@ class OpeningStatements(Base):
         if not schedule["enabled"]:
             return "paused"
         version = self.schedules.by_id.get(row.version)
-        if version is None or not self.schedules.current(version):
+        if version is None or not version.runs_as or not self.schedules.current(version):
             return "stale"
         return "again" if live else "node"
 

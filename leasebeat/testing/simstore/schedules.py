@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import cast
 
+from leasebeat.errors import Duplicate
 from leasebeat.model.instant import Instant
 from leasebeat.model.run import RunKey
 from leasebeat.model.schedule import RowDict
@@ -28,62 +31,47 @@ class ScheduleStatements(Base):
 
     def see_versions(self, rows: Sequence[SeenRow]) -> Statement[int]:
         now = self.now()
-        seen = [row for row in rows if self._is_row(row) and not self._is_newest(row)]
-        txn = self.begin()
-        try:
-            yield GAP
-            yield from txn.take([("history", row.schedule_id) for row in seen])
-            yield GAP
-            # Somebody may have recorded it since the snapshot: then its row is the one that counts.
-            seen = [row for row in seen if not self._is_newest(row)]
-            for row in seen:
-                self.schedules.record(self._version_of(row, now))
-        finally:
-            txn.release()
-        return len(seen)
+        seen = [row for row in sorted(rows, key=lambda row: row.schedule_id) if self._is_unseen(row)]
+        new = [(row, self._version_of(row, now)) for row in seen]
+        return self._record([(version, row.definition) for row, version in new])
 
     def vanished(self) -> list[int]:
-        return sorted(
-            each
-            for each in self.schedules.history
-            if each not in self.schedules.rows and self._is_known(each)
-        )
+        return [each for each in sorted(self.schedules.history) if self._is_gone_unseen(each)]
 
     def see_deleted(self, ids: Sequence[int], last_read: Instant) -> Statement[int]:
         now = self.now()
-        gone = [each for each in ids if each not in self.schedules.rows and self._is_known(each)]
+        new: list[tuple[Version, str | None]] = []
+        for each in sorted(ids):
+            former = self.schedules.newest(each)
+            if former is not None and self._is_gone_unseen(each):
+                valid_from = max(now, last_read, former.valid_from)
+                gone = replace(former, id=0, valid_from=valid_from, enabled=False, deleted=True, problem=None)
+                own = self.schedules.definitions[former.id]
+                new.append((replace(gone, good_id=0, definition=None, ends_at=None), own))
+        return self._record(new)
+
+    def _record(self, new: Sequence[tuple[Version, str | None]]) -> Statement[int]:
+        """Insert rows of `schedule_history`, each behind its former one: that is the unique key."""
+        formers = [self.schedules.newest(version.schedule_id) for version, _ in new]
         txn = self.begin()
         try:
             yield GAP
-            yield from txn.take([("history", each) for each in gone])
+            yield from txn.take([("history", version.schedule_id) for version, _ in new])
+            for (version, _), former in zip(new, formers, strict=True):
+                if self.schedules.newest(version.schedule_id) is not former:
+                    raise Duplicate(f"another node has recorded schedule {version.schedule_id}")
             yield GAP
-            gone = [each for each in gone if self._is_known(each)]
-            for each in gone:
-                newest = self.schedules.history[each][-1]
-                self.schedules.record(
-                    Version(
-                        id=len(self.schedules.by_id) + 1,
-                        schedule_id=each,
-                        version=newest.version,
-                        updated_at=newest.updated_at,
-                        valid_from=max(now, last_read, newest.valid_from),
-                        enabled=False,
-                        deleted=True,
-                        problem=None,
-                        good_id=newest.runs_as,
-                        definition=newest.definition,
-                        ends_at=newest.ends_at,
-                    )
-                )
+            for version, definition in new:
+                self.schedules.record(replace(version, id=len(self.schedules.by_id) + 1), definition)
         finally:
             txn.release()
-        return len(gone)
+        return len(new)
 
     def report_problems(self, ids: Sequence[int]) -> Statement[None]:
         yield GAP
         for each in ids:
-            history = self.schedules.history.get(each)
-            problem = history[-1].problem if history else None
+            newest = self.schedules.newest(each)
+            problem = newest.problem if newest else None
             if problem is None:
                 self.schedules.problems.pop(each, None)
             else:
@@ -105,43 +93,40 @@ class ScheduleStatements(Base):
         return found
 
     def definition(self, version: int) -> str | None:
-        row = self.schedules.by_id.get(version)
-        return row.definition if row else None
+        return self.schedules.definitions.get(version)
 
-    def _is_row(self, seen: SeenRow) -> bool:
+    def _is_unseen(self, seen: SeenRow) -> bool:
+        """Whether it is the row as it stands, and not the newest recorded version."""
         row = self.schedules.rows.get(seen.schedule_id)
-        return row is not None and row["version"] == seen.version and row["updated_at"] == seen.updated_at
-
-    def _is_newest(self, seen: SeenRow) -> bool:
-        history = self.schedules.history.get(seen.schedule_id)
-        if not history or history[-1].deleted:
+        if row is None or (row["version"], row["updated_at"]) != (seen.version, seen.updated_at):
             return False
-        return history[-1].version == seen.version and history[-1].updated_at == seen.updated_at
+        newest = self.schedules.newest(seen.schedule_id)
+        if newest is None or newest.deleted:
+            return True
+        return (newest.version, newest.updated_at) != (seen.version, seen.updated_at)
 
-    def _is_known(self, schedule_id: int) -> bool:
-        history = self.schedules.history.get(schedule_id)
-        return bool(history) and not history[-1].deleted
+    def _is_gone_unseen(self, schedule_id: int) -> bool:
+        newest = self.schedules.newest(schedule_id)
+        return newest is not None and not newest.deleted and schedule_id not in self.schedules.rows
 
     def _version_of(self, seen: SeenRow, now: Instant) -> Version:
         history = self.schedules.history.get(seen.schedule_id, [])
-        row = self.schedules.rows.get(seen.schedule_id, {})
+        row = self.schedules.rows[seen.schedule_id]
         good = next((v for v in reversed(history) if v.problem is None and not v.deleted), None)
         broken = seen.problem is not None
-        ends_at = row.get("ends_at")
+        former_from = history[-1].valid_from if history else 0
         return Version(
-            id=len(self.schedules.by_id) + 1,
+            id=0,
             schedule_id=seen.schedule_id,
             version=seen.version,
             updated_at=seen.updated_at,
-            valid_from=max(
-                min(seen.updated_at, now), seen.last_read, history[-1].valid_from if history else 0
-            ),
-            enabled=bool(row.get("enabled", 0)),
+            valid_from=max(min(seen.updated_at, now), seen.last_read, former_from),
+            enabled=bool(row["enabled"]),
             deleted=False,
             problem=seen.problem,
-            good_id=(good.runs_as if good else 0) if broken else None,
+            good_id=(good.id if good else 0) if broken else None,
             definition=(good.definition if good else None) if broken else seen.definition,
-            ends_at=None if ends_at is None else int(str(ends_at)),
+            ends_at=cast("Instant | None", row["ends_at"]),
         )
 
 

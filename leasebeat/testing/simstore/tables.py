@@ -105,9 +105,7 @@ class Runs:
 
     __slots__ = ("_journal", "holding", "kills", "queued", "rows", "running", "wanting")
 
-    def __init__(
-        self, journal: Callable[[str, Run, str | None, Instant, tuple[str, int] | None], None]
-    ) -> None:
+    def __init__(self, journal: JournalRun) -> None:
         self._journal = journal
         self.rows: dict[RunKey, Run] = {}
         self.queued: dict[RunKey, Run] = {}
@@ -191,7 +189,7 @@ class NodeRow:
         self.state: str = str(facts.state)
         self.started_at = now
         self.beat_at = now
-        self.beat_seq = 0
+        self.beat_seq = 1
         self.beat_true: Instant = now  #: true time at which the last accepted beat began
         self.lease: Micros = from_seconds(LEASE_BEATS * facts.beat_s)
         self.vitals = Vitals()
@@ -266,7 +264,7 @@ DEFAULTS: Mapping[str, object] = {
 class Schedules:
     """The table `schedules` and what was recorded of it in `schedule_history`."""
 
-    __slots__ = ("_sum", "by_id", "digest", "history", "problems", "rows", "versions_seen")
+    __slots__ = ("_sum", "by_id", "definitions", "digest", "history", "problems", "rows")
 
     def __init__(self) -> None:
         self.rows: dict[int, RowDict] = {}
@@ -274,7 +272,7 @@ class Schedules:
         self._sum = 0
         self.history: dict[int, list[Version]] = {}
         self.by_id: dict[int, Version] = {}
-        self.versions_seen: set[tuple[int, Instant, str]] = set()  #: the unique key
+        self.definitions: dict[int, str | None] = {}
         self.problems: dict[int, str] = {}
 
     def put(self, schedule_id: int, columns: Mapping[str, object], updated_at: Instant) -> RowDict:
@@ -305,8 +303,13 @@ class Schedules:
             row is not None and row["version"] == version.version and row["updated_at"] == version.updated_at
         )
 
-    def record(self, version: Version) -> None:
-        """A new row of `schedule_history`."""
+    def record(self, version: Version, definition: str | None) -> None:
+        """A new row of `schedule_history`. `definition` is its own, the version's that of what runs."""
         self.history.setdefault(version.schedule_id, []).append(version)
         self.by_id[version.id] = version
-        self.versions_seen.add((version.schedule_id, version.updated_at, version.version))
+        self.definitions[version.id] = definition
+
+    def newest(self, schedule_id: int) -> Version | None:
+        """The newest recorded version."""
+        found = self.history.get(schedule_id)
+        return found[-1] if found else None

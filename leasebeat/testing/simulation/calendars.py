@@ -66,13 +66,23 @@ def instants_of(row: RowDict, after: Instant, until: Instant) -> list[Instant]:
     calendar = CALENDARS.get(str(row["cron"]))
     if calendar is None or not row["enabled"]:
         return []
-    return [instant for instant in calendar.between(after, until) if in_window(row, instant)]
+    anchor = _anchor(row)
+    found = (instant + anchor for instant in calendar.between(after - anchor, until - anchor))
+    return [instant for instant in found if in_window(row, instant)]
 
 
 def is_due(row: RowDict, instant: Instant) -> bool:
     """Whether the instant is one of the row's."""
     calendar = CALENDARS.get(str(row["cron"]))
-    return calendar is not None and bool(row["enabled"]) and calendar.has(instant) and in_window(row, instant)
+    if calendar is None or not row["enabled"] or not in_window(row, instant):
+        return False
+    return calendar.has(instant - _anchor(row))
+
+
+def _anchor(row: RowDict) -> Instant:
+    """`@every` counts from `starts_at` where there is one."""
+    starts_at = row["starts_at"]
+    return starts_at if isinstance(starts_at, int) and str(row["cron"]).startswith("@every") else 0
 
 
 def in_window(row: RowDict, instant: Instant) -> bool:

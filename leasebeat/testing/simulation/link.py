@@ -55,6 +55,7 @@ class StoreLink:
         self.random = random
         self.cut = False  #: this host cannot reach the store
         self.trap: str | None = None  #: die at this point: "claim before", "claim after", "* before", ...
+        self.crash: Callable[[], None] = process.crash
         self.statements = 0
         self._restarts = weather.restarts
         self._uniform = random.random
@@ -95,7 +96,7 @@ class StoreLink:
         """Die here if the trap says so. Also called by the other ports of the process."""
         if self.trap in (f"{name} {when}", f"* {when}"):
             self.trap = None
-            self.kernel.after(0, lambda _: self.process.crash())
+            self.kernel.after(0, lambda _: self.crash())
             _strand(self.kernel).park()
 
     def _smooth(self, steps: Generator[Any, None, Any]) -> object:

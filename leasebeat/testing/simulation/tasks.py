@@ -132,6 +132,10 @@ class Guardian:
         """How many tasks it has."""
         return len(self._tasks)
 
+    def tasks(self) -> list[Task]:
+        """They themselves."""
+        return list(self._tasks.values())
+
     def _begin(self, task: Task) -> None:
         launch = task.launch
         if task.ended:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 from leasebeat.coordination.store import StoreCoordinator
 from leasebeat.executors.base import Launch
 from leasebeat.model.instant import SECOND, Instant, Micros
-from leasebeat.model.node import NodeFacts
+from leasebeat.model.node import LEASE_BEATS, NodeFacts
 from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode, RunKey
 from leasebeat.node.node import Node, NodeConfig, Ports
 from leasebeat.store.base import Store
@@ -108,6 +108,7 @@ class Machine:
         link = self.link = StoreLink(world.kernel, world.server, process, world.weather, random)
         gate = SimGate(world.redis, process)
         gate.spring = guardian.spring = link.spring
+        link.crash = self.crash
         world.processes[pid] = (process, guardian)
         executor = SimExecutor(guardian)
         self.node = Node(
@@ -123,21 +124,39 @@ class Machine:
             ),
         )
         world.note("boot", process.name)
-        self.node.start()
+        node = self.node
+        process.spawn("main", lambda: self._main(process, node))
+
+    def _main(self, process: Process, node: Node) -> None:
+        """The worker's main thread: until the node has left, after SIGTERM."""
+        node.start()
+        while not node.ended.wait(3600.0):
+            pass
+        node.join(5.0)
+        self.world.kernel.after(0, lambda _: self._exit(process))
+
+    def _exit(self, process: Process) -> None:
+        """The worker has ended by itself; its supervisor starts it again."""
+        if not process.dead:
+            self.world.note("exit", process.name)
+            process.crash()
+            self._buried()
+            self.world.kernel.after(5 * SECOND, lambda _: self.boot())
 
     def crash(self) -> None:
         """Kill -9 of the worker."""
         process = self.process
         if process is not None and not process.dead:
             self.world.note("crash", process.name)
-            process.crash()
-            self.buried()
-
-    def buried(self) -> None:
-        """What the crash of the worker leads to: its guardian kills the tasks."""
-        if self.guardian is not None:
-            self.world.statements += self.link.statements if self.link else 0
             self.world.crashes += 1
+            process.crash()
+            self._buried()
+
+    def _buried(self) -> None:
+        """The worker is dead: its guardian kills the tasks."""
+        if self.guardian is not None and self.link is not None:
+            self.world.statements += self.link.statements
+            self.link.statements = 0
             self.guardian.worker_gone()
 
     def drain(self) -> None:
@@ -181,12 +200,23 @@ class World(Evidence):
         self.leashes = True
         self.behaviours: dict[str, Behaviour] = {}  #: by command
         self.processes: dict[int, tuple[Process, Guardian]] = {}
+        self.disturbed: list[tuple[Instant, Instant]] = []
         self.crashes = 0
         self.statements = 0
         self.machines = [Machine(self, f"node-{n}", 6, ("dispatch", "execute")) for n in range(machines)]
 
+    @property
+    def lease_s(self) -> float:
+        """Seconds of a lease."""
+        return LEASE_BEATS * self.beat_s
+
+    def disturb(self, length: Micros) -> None:
+        """Note that for so long nobody can be expected to be in time."""
+        self.disturbed.append((self.kernel.now, self.kernel.now + length))
+
     def note(self, what: str, whom: str = "") -> None:
         """Write down what is being done to the world."""
+        self.disturb(0)
         self.journal.append(Noted(self.kernel.now, what, whom))
 
     def is_gone(self, facts: NodeFacts) -> bool:
@@ -234,6 +264,20 @@ class World(Evidence):
         self.behaviours[command] = behaviour
         self.server.put_schedule(schedule_id, {"name": command, "command": command, **columns})
         return schedule_id
+
+    def edit(
+        self,
+        schedule_id: int,
+        columns: Mapping[str, object],
+        keep: bool = False,
+        updated_at: Instant | None = None,
+    ) -> None:
+        """UPDATE schedules; nothing happens to a row that is gone. `keep` leaves `updated_at` as it was."""
+        row = self.server.schedules.rows.get(schedule_id)
+        if row is not None:
+            if keep:
+                updated_at = cast("Instant", row["updated_at"])
+            self.server.put_schedule(schedule_id, columns, updated_at)
 
     def next_id(self) -> int:
         """Ids are never used again."""

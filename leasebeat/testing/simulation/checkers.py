@@ -1,0 +1,382 @@
+"""What must hold of every history, whatever was done to the fleet.
+
+A checker reads the journal of one seed (committed changes of rows, tasks that began and ended,
+edits, faults) and the tables as they are at the end, and yields what is wrong. It knows nothing of
+the node's code: instants come from `calendars`, the rest from docs/guarantee.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from leasebeat.model.instant import SECOND, Instant, to_text
+from leasebeat.model.run import TRANSITIONS, RunKey, Status
+from leasebeat.store.base import Version
+from leasebeat.testing.simstore.base import NodeChange, RowChange, WatermarkMove
+from leasebeat.testing.simstore.tables import NodeRow, Run, RunChange
+from leasebeat.testing.simulation.calendars import instants_of, is_due
+from leasebeat.testing.simulation.eras import Era, eras_of
+from leasebeat.testing.simulation.tasks import TaskBegin, TaskEnd
+
+
+class Violation(NamedTuple):
+    """A promise that was broken."""
+
+    checker: str
+    what: str
+    at: Instant = 0
+
+
+@dataclass(slots=True)
+class Evidence:
+    """All that the checkers look at."""
+
+    journal: Sequence[Any]
+    rows: dict[RunKey, Run]
+    nodes: dict[str, NodeRow]
+    versions: dict[int, Version]
+    clock: Sequence[tuple[Instant, int]]  #: (true time, the store's offset from it on)
+    now: Instant  #: true time at the end
+    store_now: Instant
+    slots: int
+    lease: int
+    calm_since: Instant  #: store time since which nothing was done to the fleet
+    enabled: frozenset[int]  #: schedules that are enabled at the end
+    present: frozenset[str]  #: names of the workers that run at the end
+    executing: frozenset[tuple[RunKey, int]]  #: tasks that run at the end
+    take_over_limit: int  #: a node is taken over after so much calm
+    disturbed: Sequence[tuple[Instant, Instant]]  #: sorted spans of true time in which something was done
+
+    @property
+    def seen(self) -> set[tuple[object, object, object]]:
+        """Every row version that some node has recorded."""
+        return {(v.schedule_id, v.version, v.updated_at) for v in self.versions.values()}
+
+    def of(self, kind: type) -> Iterator[Any]:
+        """The entries of one kind, in order."""
+        return (entry for entry in self.journal if entry.__class__ is kind)
+
+
+Checker = Callable[[Evidence], Iterable[Violation]]
+
+
+def one_row_per_fire(evidence: Evidence) -> Iterator[Violation]:
+    """Promise 1: no key is inserted twice."""
+    seen: set[RunKey] = set()
+    for change in evidence.of(RunChange):
+        if change.was is None:
+            if change.key in seen:
+                yield Violation("one row per fire", f"{_key(change.key)} inserted again", change.at)
+            seen.add(change.key)
+
+
+def allowed_transitions(evidence: Evidence) -> Iterator[Violation]:
+    """Only what model/run.py allows."""
+    allowed = {(was.value, status.value) for was, then in TRANSITIONS.items() for status in then}
+    born = {Status.QUEUED, Status.RUNNING, Status.SKIPPED, Status.MISSED}
+    for change in evidence.of(RunChange):
+        fine = change.status in born if change.was is None else (change.was, change.status) in allowed
+        if not fine:
+            what = f"{_key(change.key)}: {change.was} -> {change.status} by {change.statement}"
+            yield Violation("allowed transitions", what, change.at)
+
+
+def attempts_without_gaps(evidence: Evidence) -> Iterator[Violation]:
+    """Each start is the next attempt, under a fence above the former one."""
+    last: dict[RunKey, tuple[int, Instant]] = {}
+    for change in evidence.of(RunChange):
+        if change.status != "running":
+            continue
+        attempt, fence = last.get(change.key, (0, 0))
+        if change.attempt != attempt + 1:
+            what = f"{_key(change.key)}: attempt {change.attempt} follows {attempt}"
+            yield Violation("attempts without gaps", what, change.at)
+        if change.claimed_at is None or change.claimed_at <= fence:
+            what = f"{_key(change.key)}: fence {change.claimed_at} follows {fence}"
+            yield Violation("fences increase", what, change.at)
+        last[change.key] = change.attempt, change.claimed_at or 0
+
+
+def late_writers_refused(evidence: Evidence) -> Iterator[Violation]:
+    """Promise 3: an end is recorded by the attempt that holds the lease."""
+    holder: dict[RunKey, tuple[str | None, int]] = {}
+    for change in evidence.of(RunChange):
+        held = holder.get(change.key)
+        if change.writer is not None and change.writer != held:
+            what = f"{_key(change.key)}: ended by {change.writer}, held by {held}"
+            yield Violation("late writers refused", what, change.at)
+        holder[change.key] = change.node_id, change.attempt
+
+
+def each_attempt_begins_once(evidence: Evidence) -> Iterator[Violation]:
+    """A (run, attempt) is begun at most once, by whom the row names, not before its time."""
+    begun: set[tuple[RunKey, int]] = set()
+    holder: dict[RunKey, tuple[str, str | None, int]] = {}
+    for entry in evidence.journal:
+        if entry.__class__ is RunChange:
+            holder[entry.key] = entry.status, entry.node_id, entry.attempt
+        elif entry.__class__ is TaskBegin:
+            launch = f"{_key(entry.key)} attempt {entry.attempt}"
+            if (entry.key, entry.attempt) in begun:
+                yield Violation("each attempt begins once", f"{launch} began again", entry.at)
+            begun.add((entry.key, entry.attempt))
+            if holder.get(entry.key) != ("running", entry.node_id, entry.attempt):
+                what = f"{launch} began on {entry.node_id}, the row says {holder.get(entry.key)}"
+                yield Violation("tasks begin under a lease", what, entry.at)
+            if entry.store_high < entry.key.fire_at:
+                early = (entry.key.fire_at - entry.store_high) / SECOND
+                yield Violation("no early start", f"{launch} began {early:g} s early", entry.at)
+
+
+def no_overlap(evidence: Evidence) -> Iterator[Violation]:
+    """No two executions of a run, nor of a serial, at once: `finish` runs of lost nodes excepted."""
+    running: dict[RunKey, TaskBegin] = {}
+    serials: dict[str, TaskBegin] = {}
+    for entry in evidence.journal:
+        if entry.__class__ is TaskEnd:
+            begun = running.get(entry.key)
+            if begun is not None and begun.attempt == entry.attempt:
+                del running[entry.key]
+                if begun.serial is not None and serials.get(begun.serial) is begun:
+                    del serials[begun.serial]
+        elif entry.__class__ is TaskBegin:
+            if (other := running.get(entry.key)) is not None:
+                what = f"{_key(entry.key)}: attempt {entry.attempt} beside attempt {other.attempt}"
+                yield Violation("one execution at a time", what, entry.at)
+            if (
+                entry.serial is not None
+                and (beside := serials.get(entry.serial)) is not None
+                and beside.leashed
+            ):
+                what = f"{_key(entry.key)} runs beside {_key(beside.key)} (serial {entry.serial})"
+                yield Violation("overlap = skip", what, entry.at)
+            running[entry.key] = entry
+            if entry.serial is not None:
+                serials[entry.serial] = entry
+
+
+def the_purged_run_nothing(evidence: Evidence) -> Iterator[Violation]:
+    """Promises 4 and 5: only the silent are purged, and their leashed tasks are dead by then."""
+    running: dict[str, dict[tuple[RunKey, int], TaskBegin]] = {}
+    for entry in evidence.journal:
+        if entry.__class__ is TaskBegin:
+            running.setdefault(entry.node_id, {})[entry.key, entry.attempt] = entry
+        elif entry.__class__ is TaskEnd:
+            running.get(entry.node_id, {}).pop((entry.key, entry.attempt), None)
+        elif entry.__class__ is NodeChange and entry.state in ("purged", "left"):
+            silent = (entry.at - entry.silent_since) / SECOND
+            if entry.state == "purged" and entry.watched and entry.at - entry.silent_since < evidence.lease:
+                what = f"{entry.node_id} purged {silent:g} s after its last beat"
+                yield Violation("the living are not purged", what, entry.at)
+            for task in running.get(entry.node_id, {}).values():
+                if task.leashed:
+                    what = f"{_key(task.key)} still runs on {entry.node_id}, which is {entry.state}"
+                    yield Violation("work stops before the purge", what, entry.at)
+
+
+def slots_are_kept(evidence: Evidence) -> Iterator[Violation]:
+    """No node runs more tasks than it has slots."""
+    running: dict[str, int] = {}
+    for entry in evidence.journal:
+        if entry.__class__ is TaskBegin:
+            running[entry.node_id] = running.get(entry.node_id, 0) + 1
+            if running[entry.node_id] > evidence.slots:
+                what = f"{entry.node_id} runs {running[entry.node_id]} tasks in {evidence.slots} slots"
+                yield Violation("slots are kept", what, entry.at)
+        elif entry.__class__ is TaskEnd:
+            running[entry.node_id] -= 1
+
+
+def the_watermark_grows(evidence: Evidence) -> Iterator[Violation]:
+    """It never moves back, and only under the term that the row has."""
+    for move in evidence.of(WatermarkMove):
+        if move.old is not None and move.new < move.old:
+            what = f"moved back from {to_text(move.old)} to {to_text(move.new)} by {move.node_id}"
+            yield Violation("the watermark grows", what, move.at)
+        if move.term != move.role_term:
+            what = f"moved under term {move.term}, the role has {move.role_term}"
+            yield Violation("the watermark obeys the term", what, move.at)
+
+
+def every_due_instant_has_a_row(evidence: Evidence) -> Iterator[Violation]:
+    """Promise 2, by the definitions as they were committed."""
+    moves = list(evidence.of(WatermarkMove))
+    if not moves:
+        yield Violation("every due instant", "the watermark never moved")
+        return
+    first, last = moves[0].new, moves[-1].new
+    spans = [(run.key, run.until) for run in evidence.rows.values() if run.until is not None]
+    for schedule_id, eras in eras_of(evidence.of(RowChange), evidence.clock, evidence.seen).items():
+        told = [(key.fire_at, until) for key, until in spans if key.schedule_id == schedule_id]
+        for instant in _surely_due(eras, first, last):
+            if RunKey(instant, schedule_id) in evidence.rows:
+                continue
+            if not any(begin <= instant <= until for begin, until in told):
+                yield Violation("every due instant", f"nothing tells of {schedule_id} at {to_text(instant)}")
+
+
+def _surely_due(eras: Sequence[Era], after: Instant, until: Instant) -> Iterator[Instant]:
+    """Instants due by every version that may have been in force at them."""
+    possible = {
+        instant
+        for era in eras
+        if era.row is not None
+        for begin, end in era.spans
+        for instant in instants_of(era.row, max(after, begin), min(until, end))
+    }
+    for instant in sorted(possible):
+        if all(era.has(instant) for era in eras if era.may_rule(instant)):
+            yield instant
+
+
+def no_fire_is_invented(evidence: Evidence) -> Iterator[Violation]:
+    """Each row of a trigger or the audit is an instant of a version that may have been in force."""
+    eras = eras_of(evidence.of(RowChange), evidence.clock, evidence.seen)
+    for key, run in evidence.rows.items():
+        if run.origin not in ("trigger", "audit"):
+            continue
+        ruling = [era for era in eras.get(key.schedule_id, []) if era.may_rule(key.fire_at)]
+        if not any(era.has(key.fire_at) for era in ruling) and not _told_off(
+            run, eras.get(key.schedule_id, [])
+        ):
+            what = f"{_key(key)} is {run.status} ({run.reason_code}), and was never due"
+            yield Violation("no invented fires", what)
+
+
+def _told_off(run: Run, eras: Sequence[Era]) -> bool:
+    """A row that says that nothing was run, made before the deletion was noticed."""
+    if run.status != "skipped" or run.reason_code != "definition_changed":
+        return False
+    return any(era.row is not None and is_due(era.row, run.key.fire_at) for era in eras)
+
+
+def edits_are_not_overtaken(evidence: Evidence) -> Iterator[Violation]:
+    """Promise 6: what opens a run was the row as it stood when its statement began."""
+    edits: dict[int, list[RowChange]] = {}
+    for edit in evidence.of(RowChange):
+        edits.setdefault(edit.schedule_id, []).append(edit)
+    for change in evidence.of(RunChange):
+        if change.was is not None or change.origin == "manual" or change.status not in ("queued", "running"):
+            continue
+        row = None
+        for edit in edits.get(change.key.schedule_id, []):
+            if edit.at <= change.began:
+                row = edit.row
+        if row is None or not row["enabled"] or not _runs_as(evidence, row, change.version):
+            what = (
+                f"{_key(change.key)} was opened by {change.statement} from a definition that had been edited"
+            )
+            yield Violation("edits are not overtaken", what, change.at)
+
+
+def _runs_as(evidence: Evidence, row: dict[str, object], version: int | None) -> bool:
+    return any(
+        v.runs_as == version and v.version == row["version"] and v.updated_at == row["updated_at"]
+        for v in evidence.versions.values()
+        if v.schedule_id == row["id"]
+    )
+
+
+def tasks_run_their_version(evidence: Evidence) -> Iterator[Violation]:
+    """A run executes the definition that its row names."""
+    for begun in evidence.of(TaskBegin):
+        version = evidence.versions.get(evidence.rows[begun.key].version or 0)
+        if version is None or version.definition is None or f'"{begun.command}"' not in version.definition:
+            what = f"{_key(begun.key)} ran {begun.command!r}, which its version does not have"
+            yield Violation("tasks run their version", what, begun.at)
+
+
+def nothing_is_stuck(evidence: Evidence) -> Iterator[Violation]:
+    """When all has been quiet for long enough, no row waits for somebody who will never come."""
+    patience = evidence.lease + 30 * SECOND
+    for run in evidence.rows.values():
+        if run.status == "running" and (run.key, run.attempt) not in evidence.executing:
+            since = max(run.claimed_at or 0, evidence.calm_since)
+            if evidence.store_now - since > patience:
+                yield Violation(
+                    "nothing is stuck", f"{_key(run.key)} is running on {run.node_id}, in no process"
+                )
+        elif run.status == "queued" and run.key.schedule_id in evidence.enabled:
+            if evidence.store_now - max(run.ready_at, evidence.calm_since) <= patience + 30 * SECOND:
+                continue
+            yield Violation("nothing is stuck", f"{_key(run.key)} is queued since {to_text(run.ready_at)}")
+
+
+def the_fleet_heals(evidence: Evidence) -> Iterator[Violation]:
+    """At the end every worker that runs is live, everybody else is gone, and the watermark follows."""
+    live = {node.name for node in evidence.nodes.values() if node.state == "live"}
+    if live != evidence.present:
+        yield Violation("the fleet heals", f"live are {sorted(live)}, running are {sorted(evidence.present)}")
+    moves = list(evidence.of(WatermarkMove))
+    if moves and evidence.store_now - moves[-1].new > 15 * SECOND:
+        yield Violation("the fleet heals", f"the watermark stands at {to_text(moves[-1].new)}")
+
+
+def take_overs_are_in_time(evidence: Evidence) -> Iterator[Violation]:
+    """Promise 4: within a lease and a little, where nothing disturbed the others."""
+    beats: dict[str, Instant] = {}
+    held: dict[RunKey, Instant] = {}
+    for entry in evidence.journal:
+        if entry.__class__ is NodeChange:
+            beats[entry.node_id] = entry.silent_since
+        elif entry.__class__ is RunChange and entry.status == "running":
+            held[entry.key] = entry.at
+        elif entry.__class__ is RunChange and entry.statement == "reclaim" and entry.node_id in beats:
+            begin = max(beats[entry.node_id], held[entry.key])
+            if _longest_calm(evidence, begin, entry.at) > evidence.take_over_limit:
+                what = f"{_key(entry.key)} taken over {(entry.at - begin) / SECOND:g} s after the last beat"
+                yield Violation("take-overs are in time", what, entry.at)
+
+
+def _longest_calm(evidence: Evidence, begin: Instant, end: Instant) -> int:
+    """The longest stretch in which nothing was done to the fleet: in it somebody must have watched the dead."""
+    longest, since = 0, begin
+    for start, stop in evidence.disturbed:
+        if start >= end:
+            break
+        if stop > begin:
+            longest = max(longest, start - since)
+            since = max(since, stop)
+    return max(longest, end - since)
+
+
+def nobody_is_taken_over_for_ever(evidence: Evidence) -> Iterator[Violation]:
+    """A run that was taken over twice without an outcome is closed."""
+    for run in evidence.rows.values():
+        if run.take_overs > 3:
+            yield Violation(
+                "take-overs are bounded", f"{_key(run.key)} was taken over {run.take_overs} times"
+            )
+
+
+CHECKERS: tuple[Checker, ...] = (
+    one_row_per_fire,
+    allowed_transitions,
+    attempts_without_gaps,
+    late_writers_refused,
+    each_attempt_begins_once,
+    no_overlap,
+    the_purged_run_nothing,
+    slots_are_kept,
+    the_watermark_grows,
+    every_due_instant_has_a_row,
+    no_fire_is_invented,
+    edits_are_not_overtaken,
+    tasks_run_their_version,
+    nothing_is_stuck,
+    the_fleet_heals,
+    take_overs_are_in_time,
+    nobody_is_taken_over_for_ever,
+)
+"""All of them; every seed is held against each."""
+
+
+def check(evidence: Evidence) -> list[Violation]:
+    """What is wrong with a history; nothing, it is to be hoped."""
+    return [violation for checker in CHECKERS for violation in checker(evidence)]
+
+
+def _key(key: RunKey) -> str:
+    return f"{key.schedule_id}@{to_text(key.fire_at)}"

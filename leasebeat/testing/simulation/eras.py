@@ -1,0 +1,90 @@
+"""Which definition was in force when, by the edits as they were committed.
+
+The definition in force at instant T is the one whose commit came last before T, on the store's
+clock. Where that clock jumps, or an edit hides its time (`updated_at` kept, or a transaction left
+open), several versions may rule an instant: then any of them may be right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
+
+from leasebeat.model.instant import SECOND, Instant, Micros
+from leasebeat.testing.simstore.base import RowChange
+from leasebeat.testing.simulation.calendars import BROKEN, is_due
+
+HIDDEN: Micros = 5 * SECOND
+"""An edit that keeps `updated_at` may be taken for this much older than it is: a look or two of some node."""
+
+Seen = Set[tuple[object, object, object]]
+"""(schedule_id, version, updated_at) of every recorded version."""
+
+Clock = Sequence[tuple[Instant, Micros]]
+_FOREVER: Instant = 1 << 60
+
+
+@dataclass(frozen=True, slots=True)
+class Era:
+    """One committed state of a schedule's row, and the spans (after, until] of store time in which it may rule."""
+
+    row: dict[str, object] | None
+    spans: tuple[tuple[Instant, Instant], ...]
+
+    def may_rule(self, instant: Instant) -> bool:
+        """Whether it may have been in force at that instant."""
+        return any(begin < instant <= end for begin, end in self.spans)
+
+    def has(self, instant: Instant) -> bool:
+        """Whether it makes that instant due."""
+        return self.row is not None and is_due(self.row, instant)
+
+
+def eras_of(edits: Iterable[RowChange], clock: Clock, seen: Seen) -> dict[int, list[Era]]:
+    """The eras of each schedule, in order. A broken row leaves the former definition in force.
+
+    A state that no node has ever read (edited again at once) may have been in force, or the one before it.
+    """
+    by_schedule: dict[int, list[RowChange]] = {}
+    for edit in edits:
+        by_schedule.setdefault(edit.schedule_id, []).append(edit)
+    return {schedule_id: _eras(found, clock, seen) for schedule_id, found in by_schedule.items()}
+
+
+def _eras(edits: Sequence[RowChange], clock: Clock, seen: Seen) -> list[Era]:
+    eras: list[Era] = []
+    known = -1  # index of the last era that some node has read
+    good: dict[str, object] | None = None
+    for index, edit in enumerate(edits):
+        until = edits[index + 1].at if index + 1 < len(edits) else _FOREVER
+        spans = list(_store_spans(edit.at, until, clock))
+        if (hidden := _hidden(edit)) > 0:
+            spans.append((edit.now - hidden, edit.now))
+        row = edit.row
+        if row is not None and row.get("cron") in BROKEN:
+            row = None if good is None else {**good, "enabled": row["enabled"], "ends_at": row["ends_at"]}
+        else:
+            good = row
+        eras.append(Era(row, tuple(spans)))
+        if edit.row is None or (edit.schedule_id, edit.row["version"], edit.row["updated_at"]) in seen:
+            known = index
+        elif known >= 0:
+            eras[known] = Era(eras[known].row, (*eras[known].spans, *spans))
+    return eras
+
+
+def _hidden(edit: RowChange) -> Micros:
+    """How much earlier than its commit the store's clock said the statement was, or may be believed to have been."""
+    updated_at = edit.row["updated_at"] if edit.row is not None else edit.now
+    assert isinstance(updated_at, int)
+    return min(HIDDEN + max(0, edit.now - updated_at), 2 * HIDDEN) if updated_at != edit.now else 0
+
+
+def _store_spans(begin: Instant, end: Instant, clock: Clock) -> Iterable[tuple[Instant, Instant]]:
+    """What the store's clock showed from one true time to another. A jump ahead leaves nothing out."""
+    for index, (since, offset) in enumerate(clock):
+        until = clock[index + 1][0] if index + 1 < len(clock) else _FOREVER
+        first, last = max(begin, since), min(end, until)
+        if first < last:
+            ahead = clock[index + 1][1] - offset if index + 1 < len(clock) and last == until else 0
+            yield first + offset, last + offset + max(0, ahead)

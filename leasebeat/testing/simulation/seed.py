@@ -1,0 +1,195 @@
+"""One seed: a fleet, its schedules, what is done to it, and what the checkers say of it."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from leasebeat.model.instant import SECOND, Instant, Micros, to_text
+from leasebeat.node import loop
+from leasebeat.testing.simstore.tables import RunChange
+from leasebeat.testing.simulation.checkers import Evidence, Violation, check
+from leasebeat.testing.simulation.faults import FAULTS, Fault, heal
+from leasebeat.testing.simulation.people import draw_schedule, edit_some_row, kill_a_run, run_now
+from leasebeat.testing.simulation.tasks import TaskBegin
+from leasebeat.testing.simulation.world import START, World
+
+LENGTH: Micros = 600 * SECOND
+HEALED: Micros = 450 * SECOND
+"""Faults end here; the rest must be enough for every lease, retry and catch-up."""
+
+SCHEDULES = 20
+ALWAYS = ("crash", "crash at a point")
+"""Faults that no seed does without."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What one seed came to."""
+
+    seed: int
+    violations: list[Violation]
+    totals: Counter[str]
+    digest: str  #: of the whole journal: the same seed has the same one
+    seconds: float  #: of CPU
+    journal: list[object] = field(default_factory=list[object], repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a seed is made harder in one direction, and what is taken out of the protocol."""
+
+    faults: Sequence[str] = ()  #: only these, instead of a swarm
+    count: int = 0  #: how many of them; 0 = as drawn
+    edits: int | None = None
+    prepare: Callable[[World], None] = lambda _: None  #: before anything runs
+
+
+def run_seed(seed: int, plan: Plan | None = None) -> Report:
+    """Run a seed from start to end."""
+    plan = plan or Plan()
+    began = time.process_time()
+    random = Random(seed)
+    world = World(seed, machines=random.choice((3, 3, 4)), beat_s=random.choice((2.0, 5.0, 10.0)))
+    world.weather.rough = random.choice((0.0, 0.02, 0.04, 0.08))
+    calm_links = world.weather.rough == 0.0
+    plan.prepare(world)
+    broken = _watch_services(world)
+    try:
+        calm = _live(world, random, plan)
+    finally:
+        loop.event = broken.restore
+    evidence = _evidence(world, calm, calm_links)
+    violations = [*broken.found, *check(evidence)]
+    return Report(
+        seed, violations, _totals(world), _digest(world), time.process_time() - began, world.journal
+    )
+
+
+def _live(world: World, random: Random, plan: Plan) -> Instant:
+    """Ten minutes of the fleet's life; when the store's clock said that all was well again."""
+    for _ in range(SCHEDULES):
+        draw_schedule(world, random)
+    for machine in world.machines:
+        world.kernel.after(random.randrange(5 * SECOND), lambda _, m=machine: m.boot())
+    for at, fault in _drawn_faults(random, plan):
+        world.kernel.at(START + at, lambda _, f=fault: f(world, random))
+    for at, what in _drawn_deeds(random, plan):
+        world.kernel.at(START + at, lambda _, w=what: w(world, random))
+    world.kernel.run(START + HEALED)
+    heal(world)
+    calm = world.clock.now()
+    # A worker that was draining at the time of healing ends later, and is started again like the others.
+    for after in (40, 60, 75):
+        world.kernel.at(START + HEALED + after * SECOND, lambda _: heal(world))
+    world.kernel.run(START + LENGTH)
+    return calm
+
+
+def _drawn_faults(random: Random, plan: Plan) -> list[tuple[Micros, Fault]]:
+    swarm = [name for name in FAULTS if name not in ALWAYS and random.random() < 0.5]
+    names = list(plan.faults) or [*ALWAYS, *(swarm or ["pause"])]
+    count = plan.count or random.randrange(7, 13)
+    drawn = [random.choice(names) for _ in range(count)]
+    if not plan.faults:
+        drawn += ["crash", "crash at a point"]
+    return sorted(
+        ((random.randrange(15 * SECOND, HEALED - 30 * SECOND), FAULTS[name]) for name in drawn), key=_when
+    )
+
+
+def _drawn_deeds(random: Random, plan: Plan) -> list[tuple[Micros, Fault]]:
+    edits = random.randrange(3, 12) if plan.edits is None else plan.edits
+    deeds = [edit_some_row] * edits + [run_now] * random.randrange(4) + [kill_a_run] * random.randrange(4)
+    return sorted(((random.randrange(10 * SECOND, HEALED), deed) for deed in deeds), key=_when)
+
+
+def _when(planned: tuple[Micros, Fault]) -> Micros:
+    return planned[0]
+
+
+class _Broken:
+    """Errors inside services that are no answers of a port: the loop survives them, a seed does not."""
+
+    def __init__(self, world: World, passed_on: Callable[..., None]) -> None:
+        self.found: list[Violation] = []
+        self.restore = passed_on
+        self._world = world
+
+    def event(self, level: str, action: str, message: str, /, **fields: object) -> None:
+        """Stands in for `loop.event`."""
+        if action == "service_failed" and level == "ERROR":
+            what = f"{message}: {fields['error']!r}"
+            self.found.append(Violation("services do not break", what, self._world.kernel.now))
+        self.restore(level, action, message, **fields)
+
+
+def _watch_services(world: World) -> _Broken:
+    broken = _Broken(world, loop.event)
+    loop.event = broken.event
+    return broken
+
+
+def _evidence(world: World, calm: Instant, calm_links: bool) -> Evidence:
+    lease = round(world.lease_s * SECOND)
+    return Evidence(
+        journal=world.journal,
+        rows=world.server.runs.rows,
+        nodes=world.server.nodes,
+        versions=world.server.schedules.by_id,
+        clock=world.clock.pieces,
+        now=world.kernel.now,
+        store_now=world.clock.now(),
+        slots=world.machines[0].slots,
+        lease=lease,
+        calm_since=calm,
+        enabled=frozenset(i for i, row in world.server.schedules.rows.items() if row["enabled"]),
+        present=frozenset(machine.name for machine in world.machines if machine.up),
+        executing=frozenset(
+            (task.launch.key, task.launch.attempt)
+            for _, guardian in world.processes.values()
+            for task in guardian.tasks()
+        ),
+        take_over_limit=lease * (1 if calm_links else 3) + 5 * SECOND,
+        disturbed=sorted(world.disturbed),
+    )
+
+
+def _totals(world: World) -> Counter[str]:
+    changes = [entry for entry in world.journal if entry.__class__ is RunChange]
+    counts = world.weather.counts
+    statements = world.statements + sum(m.link.statements for m in world.machines if m.link)
+    return Counter(
+        {
+            "fires": sum(c.was is None and c.origin in ("trigger", "audit") for c in changes),
+            "executions": sum(entry.__class__ is TaskBegin for entry in world.journal),
+            "crashes": world.crashes,
+            "take-overs": sum(c.statement == "reclaim" for c in changes),
+            "lost replies": counts["reply lost"] + world.redis.lost,
+            "lost requests": counts["request lost"],
+            "late commits": counts["late"],
+            "lock waits": counts["lock wait"],
+            "statements": statements,
+            "edits": sum(entry.__class__.__name__ == "RowChange" for entry in world.journal),
+        }
+    )
+
+
+def _digest(world: World) -> str:
+    text = "\n".join(map(repr, world.journal))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def describe(report: Report, most: int = 10) -> str:
+    """The report of a seed for people: what is wrong, and how to see it again."""
+    lines = [
+        f"seed {report.seed}: {len(report.violations)} violations; replay: scripts/simulate {report.seed}"
+    ]
+    for violation in report.violations[:most]:
+        when = f" at {to_text(violation.at)}" if violation.at else ""
+        lines.append(f"  [{violation.checker}]{when} {violation.what}")
+    return "\n".join(lines)
