@@ -24,6 +24,7 @@ from leasebeat.executors.base import Executor
 from leasebeat.gate.base import Gate, OpenGate
 from leasebeat.logs import event
 from leasebeat.model.node import NodeFacts, NodeState
+from leasebeat.node.audit import AuditConfig
 from leasebeat.node.node import Node, NodeConfig, Notice, Ports
 from leasebeat.node.retention import Ages
 from leasebeat.runtime import Runtime, SystemRuntime
@@ -367,9 +368,7 @@ def _config(settings: Settings, facts: NodeFacts) -> NodeConfig:
         facts=facts,
         drain_s=settings.node.drain_s,
         kill_grace_s=settings.node.kill_grace_s,
-        audit_lag_s=settings.audit.lag_s,
-        role_lease_s=settings.audit.role_lease_s,
-        catch_up_per_s=settings.audit.catch_up_per_s,
+        audit=AuditConfig(settings.audit.lag_s, settings.audit.role_lease_s, settings.audit.catch_up_per_s),
         ages=Ages(
             succeeded=kept.succeeded_days,
             failed=kept.failed_days,

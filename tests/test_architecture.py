@@ -22,7 +22,7 @@ GROUND = {"", "errors", "runtime", "faults", "logs", "settings", "model"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     # Nothing of ours below these.
-    "": set(),
+    "": {"context"},
     "errors": set(),
     "runtime": set(),
     "values": set(),
@@ -33,13 +33,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"errors", "values", "store.url"},
     "logs": {"errors", "settings"},
     "faults": {"errors"},
-    "current": {"errors", "model"},
+    "context": {"errors", "model", "executors.base"},
     # Ports, and what fills them: an adapter knows its own port and no other adapter.
     **{port: {"errors", "model"} for port in PORTS},
+    "store.rows": {"model"},
+    "store.base": {"errors", "model", "store.rows"},
     "store": GROUND | {"store", "triggers"},
     "gate": GROUND | {"gate"},
     "coordination": GROUND | {"coordination"},
-    "executors": GROUND | {"executors"},
+    "executors": GROUND | {"executors", "context"},
     "alerts": GROUND | {"alerts"},
     # The node knows ports only: that is what lets the simulation drive it.
     "node": (GROUND - {"settings"}) | PORTS | {"triggers", "node"},

@@ -9,10 +9,9 @@ from leasebeat.coordination.base import Coordinator
 from leasebeat.executors.base import Executor, Leash
 from leasebeat.gate.base import Gate
 from leasebeat.logs import event
-from leasebeat.model.instant import from_seconds
 from leasebeat.model.node import Member, NodeFacts, Vitals
 from leasebeat.model.run import RunKey, key_text
-from leasebeat.node.audit import Audit
+from leasebeat.node.audit import Audit, AuditConfig
 from leasebeat.node.catalog import Catalog, Changes
 from leasebeat.node.claim import Claimer
 from leasebeat.node.clock import StoreClock
@@ -39,9 +38,7 @@ class NodeConfig:
     facts: NodeFacts
     drain_s: float = 60.0
     kill_grace_s: float = 10.0
-    audit_lag_s: float = 2.0
-    role_lease_s: float = 4.0
-    catch_up_per_s: int = 50
+    audit: AuditConfig = field(default_factory=AuditConfig)
     ages: Ages = field(default_factory=Ages)
 
 
@@ -76,80 +73,41 @@ class Node:
     """One running worker, apart from its process. `start` once; `ended` is set when it has left."""
 
     def __init__(self, config: NodeConfig, ports: Ports) -> None:
-        runtime, store = ports.runtime, ports.store
+        runtime, store, gate, coordinator = ports.runtime, ports.store, ports.gate, ports.coordinator
         self._ports = ports
         self._tasks: list[Task] = []
         self._stopped = False
         self.ended = runtime.waiter()
-        self.clock = StoreClock(runtime)
+        self.clock = clock = StoreClock(runtime)
         self.lease = Lease(runtime, ports.leash, config.facts.beat_s)
-        self.standing = Standing(config.facts, self.clock, self.lease)
-        self.catalog = Catalog(runtime, store)
-        self.outbox = Outbox(runtime)
-        self.dispatch = Dispatch(
-            runtime,
-            store,
-            self.standing,
-            self.catalog,
-            ports.executors,
-            ports.leash,
-            self.outbox,
-            config.kill_grace_s,
+        self.standing = standing = Standing(config.facts, clock, self.lease)
+        self.catalog = catalog = Catalog(runtime, store)
+        self.outbox = outbox = Outbox(runtime)
+        grace_s, drain_s = config.kill_grace_s, config.drain_s
+        self.dispatch = dispatch = Dispatch(
+            runtime, store, standing, catalog, ports.executors, ports.leash, outbox, grace_s
         )
-        self.pull = Pull(runtime, store, self.standing, self.dispatch)
-        self.dispatch.freed = self.pull.slot_freed
-        self.finish = Finish(store, self.outbox, self.dispatch.forget, self._run_ended, self._queued)
-        claimer = Claimer(store, ports.gate, self.standing, self.catalog, self.dispatch, self._queued)
-        self.due = Due(runtime, self.standing, self.catalog, claimer)
-        self.heartbeat = Heartbeat(runtime, store, self.standing, self.dispatch, ports.is_gone, self._vitals)
-        self.watchdog = Watchdog(runtime, self.standing, self.dispatch, ports.leash)
+        self.pull = Pull(runtime, store, standing, dispatch)
+        dispatch.freed = self.pull.slot_freed
+        self.finish = Finish(store, outbox, dispatch.forget, self._run_ended, self._queued)
+        claimer = Claimer(store, gate, standing, catalog, dispatch, self._queued)
+        self.due = Due(runtime, standing, catalog, claimer)
+        self.heartbeat = Heartbeat(runtime, store, standing, dispatch, ports.is_gone, self._vitals)
+        self.heartbeat.joined = self._joined
+        self.watchdog = Watchdog(runtime, standing, dispatch, ports.leash)
         self.purge = Purge(
-            runtime,
-            store,
-            ports.gate,
-            self.standing,
-            ports.coordinator,
-            self.catalog,
-            self._node_purged,
-            self._run_lost,
+            runtime, store, gate, standing, coordinator, catalog, self._node_purged, self._run_lost
         )
         self.membership = Membership(
-            runtime,
-            store,
-            ports.gate,
-            self.standing,
-            ports.coordinator,
-            self.catalog,
-            self.dispatch,
-            self.pull,
-            self.purge.waiter,
+            runtime, store, gate, standing, coordinator, catalog, dispatch, self.pull, self.purge.waiter
         )
         self.audit = Audit(
-            runtime,
-            store,
-            ports.gate,
-            self.standing,
-            ports.coordinator,
-            self.catalog,
-            from_seconds(config.audit_lag_s),
-            from_seconds(config.role_lease_s),
-            config.catch_up_per_s,
-            self._run_missed,
+            runtime, store, gate, standing, coordinator, catalog, config.audit, self._run_missed
         )
-        self.retention = Retention(runtime, store, self.standing, lambda: self.audit.leads, config.ages)
-        self.drain = Drain(
-            runtime,
-            store,
-            self.standing,
-            self.dispatch,
-            self.outbox,
-            config.drain_s,
-            config.kill_grace_s,
-            self.stop,
-        )
-        self.heartbeat.joined = self._joined
+        self.retention = Retention(runtime, store, standing, lambda: self.audit.leads, config.ages)
+        self.drain = Drain(runtime, store, standing, dispatch, outbox, drain_s, grace_s, self.stop)
         self.membership.draining = self.drain.request
-        self.catalog.listen(self._problems)
+        catalog.listen(self._problems)
 
     @property
     def services(self) -> tuple[Service, ...]:
