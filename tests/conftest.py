@@ -176,6 +176,26 @@ def empty_mysql_url(mariadb: MySQL) -> Iterator[str]:
 
 
 @pytest.fixture
+def mysql_url(mariadb: MySQL) -> Iterator[str]:
+    """The URL of a new store, as the admin account."""
+    url = mariadb.create_store()
+    yield url
+    mariadb.drop_database(url)
+
+
+@pytest.fixture
+def accounts(mariadb: MySQL, mysql_url: str) -> dict[str, str]:
+    """The URLs of that store as `worker`, `console` and `owner`."""
+    return mariadb.create_accounts(mysql_url)
+
+
+@pytest.fixture
+def worker_url(accounts: dict[str, str]) -> str:
+    """The URL of that store as a worker has it."""
+    return accounts["worker"]
+
+
+@pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """The URL of a file that does not exist yet."""
     return f"sqlite:///{tmp_path}/leasebeat.db"

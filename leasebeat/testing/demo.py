@@ -58,7 +58,7 @@ INSERT INTO schedules (name, cron, kind, command, args)
 VALUES ('ping', '*/5 * * * * *', 'http', 'http://127.0.0.1:{port}/ping', '{{"method": "POST"}}');
 
 INSERT INTO schedules (name, cron, command, retries, retry_delay_s)
-VALUES ('flaky', '*/10 * * * * *', 'echo "process $$ fails at first"; [ $LEASEBEAT_ATTEMPT -gt 1 ]', 1, 1);
+VALUES ('flaky', '*/10 * * * * *', 'echo "process $$ needs two tries"; test $LEASEBEAT_ATTEMPT = 2', 1, 1);
 
 INSERT INTO schedules (name, cron, command)
 VALUES ('slow', '*/4 * * * * *', 'echo "process $$ takes its time"; sleep 6');

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import socket
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pymysql
 
+from leasebeat.runtime import SystemRuntime
+from leasebeat.store import schema
+from leasebeat.store.mysql import MysqlSession
 from leasebeat.store.url import StoreUrl
 
-__all__ = ["MySQL", "url_text"]
+__all__ = ["MySQL", "connect", "url_text"]
+
+GRANTS = Path(__file__).parents[2] / "deploy/grants.sql"
+ACCOUNTS = ("worker", "console", "owner")
 
 
 def url_text(url: StoreUrl) -> str:
@@ -63,12 +71,40 @@ class MySQL:
         self.run(f"CREATE DATABASE {name} CHARACTER SET utf8mb4", database=None)
         return url_text(replace(self.admin, database=name))
 
+    def create_store(self) -> str:
+        """A new database with Leasebeat's tables; its URL for the admin account."""
+        url = self.create_database()
+        session = MysqlSession(StoreUrl.parse(url), SystemRuntime())
+        schema.init(session)
+        session.close()
+        return url
+
+    def create_accounts(self, url: str) -> dict[str, str]:
+        """The accounts of deploy/grants.sql for a store: `worker`, `console` and `owner`, each with its URL.
+
+        They are this database's own, with passwords drawn now: the server may be a real one.
+        """
+        store, password = StoreUrl.parse(url), secrets.token_urlsafe(16)
+        grants = GRANTS.read_text().replace("leasebeat.", f"{store.database}.")
+        grants = re.sub(r"'REPLACE-[A-Z]+-PASSWORD'", f"'{password}'", grants)
+        grants = grants.replace("'leasebeat_", f"'{store.database}_")
+        self.run(*_statements(grants), database=None)
+        # Root may be known on the socket only; everybody else comes in over TCP.
+        over_tcp = replace(store, unix_socket=None, password=password)
+        return {role: url_text(replace(over_tcp, user=f"{store.database}_{role}")) for role in ACCOUNTS}
+
     def drop_database(self, url: str) -> None:
-        """Remove a database that `create_database` made."""
+        """Remove a database that a test made, and its accounts."""
         name = StoreUrl.parse(url).database
         if not name.startswith("lb_test_"):
             raise ValueError(f"{name!r} was not made by a test and is left alone")
-        self.run(f"DROP DATABASE IF EXISTS {name}", database=None)
+        accounts = [f"DROP USER IF EXISTS '{name}_{role}'@'%'" for role in ACCOUNTS]
+        self.run(f"DROP DATABASE IF EXISTS {name}", *accounts, database=None)
+
+
+def _statements(text: str) -> list[str]:
+    lines = [line for line in text.splitlines() if not line.startswith("--")]
+    return [statement for statement in "\n".join(lines).split(";") if statement.strip()]
 
 
 def connect(url: StoreUrl) -> pymysql.Connection[Any]:

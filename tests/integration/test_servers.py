@@ -10,6 +10,7 @@ from pathlib import Path
 import pymysql
 import pytest
 
+from leasebeat.store.url import StoreUrl
 from leasebeat.testing.mysql import MySQL
 from leasebeat.testing.servers import MariaDB, Redis, asked, processes_in
 
@@ -89,3 +90,22 @@ def test_servers_end_with_the_process_that_they_are_for_however_it_ends(
         assert keeper.wait(30) == 0
     assert processes_in(folder) == []
     assert not folder.exists()
+
+
+def test_a_store_has_the_three_accounts_with_rights_of_their_own(
+    mysql_url: str, accounts: dict[str, str]
+) -> None:
+    insert = "INSERT INTO schedules (name, cron, command) VALUES ('a', '@daily', 'true')"
+    MySQL.parse(accounts["console"]).run(insert)
+    assert MySQL.parse(accounts["worker"]).run("SELECT name FROM schedule_list") == (("a",),)
+    with pytest.raises(pymysql.OperationalError, match="INSERT command denied"):
+        MySQL.parse(accounts["worker"]).run(insert)
+    assert MySQL.parse(mysql_url).run("SELECT COUNT(*) FROM schedules") == ((1,),)
+
+
+def test_accounts_go_with_their_store(mariadb: MySQL) -> None:
+    url = mariadb.create_store()
+    mariadb.create_accounts(url)
+    name = StoreUrl.parse(url).database
+    mariadb.drop_database(url)
+    assert mariadb.run(f"SELECT User FROM mysql.user WHERE User LIKE '{name}%'") == ()
