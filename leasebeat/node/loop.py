@@ -37,8 +37,15 @@ AT_ONCE = Turn(0.0)
 class Service(Protocol):
     """A part of a node that works in turns."""
 
-    name: str
-    waiter: Waiter  #: wake it to ask for a turn now
+    @property
+    def name(self) -> str:
+        """Of its thread, and in the log."""
+        ...
+
+    @property
+    def waiter(self) -> Waiter:
+        """Wake it to ask for a turn now."""
+        ...
 
     def run_once(self) -> Turn: ...
 
