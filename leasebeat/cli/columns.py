@@ -112,6 +112,13 @@ _NULLABLE = frozenset(
 )
 
 
+def _whole(text: str) -> int:
+    number = values.whole(text)
+    if not -(2**31) <= number < 2**31:
+        raise ValueError("expected a whole number of at most 32 bits")
+    return number
+
+
 def _json(text: str) -> str:
     json.loads(text)
     return text
@@ -123,12 +130,12 @@ _READERS: dict[str, Callable[[str], SqlValue]] = {
     "starts_at": from_text,
     "ends_at": from_text,
     "jitter_s": values.number,
-    "priority": values.whole,
-    "shards": values.whole,
+    "priority": _whole,
+    "shards": _whole,
     "shard_args": _json,
     "misfire_grace_s": values.number,
     "timeout_s": values.number,
-    "retries": values.whole,
+    "retries": _whole,
     "retry_delay_s": values.number,
     "retry_backoff": values.number,
     "after": _json,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -62,6 +63,7 @@ def application() -> App:
         result_action="return_value",
         exit_on_error=False,
         print_error=False,
+        suppress_keyboard_interrupt=False,
     )
     for name, (function, example) in COMMANDS.items():
         app.command(function, name=name, help_epilogue=f"Example: {example}")
@@ -71,8 +73,14 @@ def application() -> App:
 
 def run(words: Sequence[str]) -> int:
     """Run one command and give its exit code; what went wrong is on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's character set lacks is shown as an escape; it is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return application()(words) or DONE
+        code = application()(_texts(words))
+        sys.stdout.flush()
+        return code or DONE
     except CycloptsError as problem:
         return complain(Usage(f"{problem} (leasebeat --help tells more)"))
     except LeasebeatError as problem:
@@ -83,3 +91,11 @@ def run(words: Sequence[str]) -> int:
         # Whoever read our output has gone, as `| head` does. Python would complain again at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+
+
+def _texts(words: Sequence[str]) -> list[str]:
+    """The words, as tables and terminals can hold them. Raises Usage."""
+    for word in words:
+        if not word.isascii() and any("\ud800" <= char <= "\udfff" for char in word):
+            raise Usage(f"{word!r} is not valid UTF-8")
+    return list(words)

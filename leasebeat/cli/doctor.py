@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from leasebeat.cli.exits import DONE, FAILED, with_place
 from leasebeat.cli.options import COMMON, Common, settings_of
-from leasebeat.cli.output import Column, print_json, print_table
+from leasebeat.cli.output import Column, print_json, print_line, print_table
+from leasebeat.cli.upcoming import problem_of
 from leasebeat.errors import GateUnavailable, NoStore
 from leasebeat.model.instant import SECOND, Instant, from_datetime, to_text
 from leasebeat.runtime import Runtime, SystemRuntime
@@ -50,15 +51,16 @@ def doctor(*, common: Common = COMMON) -> int:
     if common.json:
         print_json([asdict(finding) for finding in found])
     else:
-        print_table(
-            [Column("CHECK", kept=True), Column("OK"), Column("FOUND"), Column("ADVICE")],
-            [_cells(finding) for finding in found],
-        )
+        _show(found)
     return DONE if all(finding.ok for finding in found) else FAILED
 
 
-def _cells(finding: Finding) -> list[object]:
-    return [finding.name, "ok" if finding.ok else "FAIL", finding.found, "" if finding.ok else finding.advice]
+def _show(found: Sequence[Finding]) -> None:
+    rows = [(finding.name, "ok" if finding.ok else "FAIL", finding.found) for finding in found]
+    print_table([Column("CHECK", kept=True), Column("OK"), Column("FOUND", kept=True)], rows)
+    for finding in found:
+        if not finding.ok:
+            print_line(f"{finding.name}: {finding.advice}")
 
 
 def findings(settings: Settings, runtime: Runtime) -> Iterator[Finding]:
@@ -222,7 +224,7 @@ def pinned(schedules: Sequence[Record], nodes: Sequence[Record]) -> Finding:
 
 def problems(schedules: Sequence[Record]) -> Finding:
     """Whether every row can be used."""
-    broken = [str(row["name"]) for row in schedules if row["problem"]]
+    broken = [str(row["name"]) for row in schedules if problem_of(row)]
     return Finding(
         "problem rows", not broken, ", ".join(broken) or "none", "`leasebeat show NAME` says what is wrong"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from leasebeat.cli.text import visible_lines
 from leasebeat.errors import (
+    Busy,
     DefinitionError,
     LeasebeatError,
     NoStore,
@@ -62,6 +63,12 @@ _CODES: tuple[tuple[type[LeasebeatError], int], ...] = (
 )
 
 
+_ADVICE: tuple[tuple[type[LeasebeatError], str], ...] = (
+    (Busy, "; nothing was changed, try again"),
+    (Unknown, "; it may have been done all the same: look before you repeat it"),
+)
+
+
 def exit_code(problem: LeasebeatError) -> int:
     """The exit code that says what kind of problem it was."""
     return next((code for kind, code in _CODES if isinstance(problem, kind)), FAILED)
@@ -74,5 +81,6 @@ def with_place(problem: NoStore, settings: Settings) -> NoStore:
 
 def complain(problem: LeasebeatError) -> int:
     """Say it on standard error, control characters made visible, and give the exit code."""
-    print(f"leasebeat: {visible_lines(str(problem))}", file=sys.stderr)
+    advice = next((advice for kind, advice in _ADVICE if isinstance(problem, kind)), "")
+    print(f"leasebeat: {visible_lines(str(problem))}{advice}", file=sys.stderr)
     return exit_code(problem)

@@ -18,6 +18,7 @@ from leasebeat.cli.output import Column, cell, note, plain, print_json, print_li
 from leasebeat.cli.text import visible_lines
 from leasebeat.errors import NotFound
 from leasebeat.model.instant import Instant
+from leasebeat.model.node import NodeState
 from leasebeat.model.run import ENDED, RunKey, Status, key_text
 from leasebeat.runtime import SystemRuntime
 from leasebeat.store.session import Record
@@ -93,7 +94,8 @@ def _check_args(args: str | None) -> None:
 
 
 def _wait(desk: Desk, name: str, key: RunKey, common: Common) -> int:
-    note(f"{key_text(name, key)}: waiting; ctrl-C leaves it running")
+    live = any(node["state"] == NodeState.LIVE for node in desk.nodes())
+    note(f"{key_text(name, key)}: waiting{'' if live else ' for a node: none is live'}; ctrl-C leaves it be")
     waiter = SystemRuntime().waiter()
     while (row := desk.run(key))["status"] not in ENDED:
         waiter.wait(POLL_S)
@@ -115,7 +117,8 @@ def kill(key: Key, /, *, common: Common = COMMON) -> int:
     """Kill a run: what runs is stopped, what waits is closed. Its node does it within seconds."""
     with desk_of(common) as desk:
         found = _find(desk, key)
-        desk.kill(found, requested_by=getpass.getuser())
+        if desk.run(found)["status"] != Status.KILLED:
+            desk.kill(found, requested_by=getpass.getuser())
         record = run_record(desk.run(found))
     if common.json:
         print_json(record)

@@ -15,7 +15,7 @@ from leasebeat.cli.options import COMMON, Common, desk_of, flag
 from leasebeat.cli.output import Column, plain, print_facts, print_json, print_line, print_table
 from leasebeat.cli.runs import RUN_COLUMNS, run_cells, run_record
 from leasebeat.cli.select import named
-from leasebeat.cli.upcoming import next_of
+from leasebeat.cli.upcoming import next_of, problem_of
 from leasebeat.errors import DefinitionError
 from leasebeat.model.instant import SECOND, Instant, to_text
 from leasebeat.model.schedule import schedule_from_row
@@ -120,7 +120,7 @@ def _record(row: Record, now: Instant) -> dict[str, object]:
         first = next_of(schedule_from_row(row), now, 1) if row["enabled"] else []
     except DefinitionError:
         first = []  # its problem is shown beside it
-    return plain(row) | {"next_at": to_text(first[0]) if first else None}
+    return plain(row) | {"problem": problem_of(row), "next_at": to_text(first[0]) if first else None}
 
 
 def list_(

@@ -1,12 +1,26 @@
-"""When schedules fire next, for the commands that tell people."""
+"""When schedules fire next and what is wrong with them, for the commands that tell people."""
 
 from __future__ import annotations
 
+from leasebeat.errors import DefinitionError
 from leasebeat.model.instant import Instant
 from leasebeat.model.schedule import Schedule
+from leasebeat.node.judge import judge
+from leasebeat.store.session import Record
 from leasebeat.triggers import Trigger, trigger_for
 
-__all__ = ["next_of", "next_of_trigger"]
+__all__ = ["next_of", "next_of_trigger", "problem_of"]
+
+
+def problem_of(row: Record) -> str | None:
+    """Why a row of `Desk.schedules` cannot be used: as the nodes found it, or as we do before they look."""
+    if row["problem"]:
+        return str(row["problem"])
+    try:
+        judge(row)
+    except DefinitionError as problem:
+        return str(problem)
+    return None
 
 
 def next_of_trigger(

@@ -17,8 +17,8 @@ def node(name: str = "n1", **facts: Any) -> dict[str, Any]:
 
 
 def schedule(name: str = "backup", **columns: Any) -> dict[str, Any]:
-    row = {"name": name, "enabled": 1, "kind": "shell", "queue": "default", "route": "sticky", "run_as": None}
-    return row | {"problem": None} | columns
+    row = {"id": 1, "name": name, "cron": "@daily", "command": "x", "enabled": 1, "kind": "shell"}
+    return row | {"queue": "default", "route": "sticky", "run_as": None, "problem": None} | columns
 
 
 @pytest.mark.parametrize(
@@ -88,9 +88,9 @@ def test_a_name_that_schedules_are_pinned_to_must_be_live() -> None:
 
 
 def test_rows_with_a_problem_are_named() -> None:
-    finding = doctor.problems([schedule(), schedule("broken", problem="cron is bad")])
+    finding = doctor.problems([schedule(), schedule("seen", problem="bad"), schedule("new", cron="bad")])
     assert not finding.ok
-    assert finding.found == "broken"
+    assert finding.found == "seen, new"
 
 
 def test_tasks_may_share_the_workers_user_only_where_there_is_no_password_to_read() -> None:
