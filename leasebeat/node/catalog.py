@@ -39,9 +39,13 @@ class Entry:
 
     def has(self, instant: Instant) -> bool:
         """Whether the instant is one of its fires."""
-        if not self.fires or self.schedule is None or self.trigger is None:
-            return False
-        return in_window(self.schedule, instant) and self.trigger.next(instant - 1) == instant
+        return (
+            self.runs_at(instant) and self.trigger is not None and self.trigger.next(instant - 1) == instant
+        )
+
+    def runs_at(self, instant: Instant) -> bool:
+        """Whether it may run an instant of its trigger: it is in use, and the instant in its window."""
+        return self.fires and self.schedule is not None and in_window(self.schedule, instant)
 
 
 _TRIES = 3

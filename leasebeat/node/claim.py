@@ -90,9 +90,13 @@ class Claimer:
         return self._again(opening, answers)
 
     def _entries(self, ids: Sequence[int], opening: Opening) -> list[Entry]:
-        """Their definitions now. The first time the heap has just said that they have the instant."""
+        """Those whose newest definition has the instant: an edit may have been read since the heap gave it."""
         found = [entry for schedule_id in ids if (entry := self._catalog.get(schedule_id)) is not None]
-        return [entry for entry in found if entry.fires and (not opening.tries or entry.has(opening.fire_at))]
+        fire_at = opening.fire_at
+        # Schedules with one trigger text share one trigger: it is asked once for all of them.
+        triggers = {entry.trigger for entry in found if entry.trigger is not None}
+        on_time = {trigger for trigger in triggers if trigger.next(fire_at - 1) == fire_at}
+        return [entry for entry in found if entry.trigger in on_time and entry.runs_at(fire_at)]
 
     def _ask_gate(self, opening: Opening, node_id: str) -> list[int]:
         """Those that nobody else has. Without an answer the store decides alone."""
