@@ -58,7 +58,13 @@ def open_session(settings: Settings, runtime: Runtime | None = None) -> Session:
         return SqliteSession(url.path, runtime)
     from leasebeat.store.mysql import MysqlSession
 
-    return MysqlSession(url, runtime, ssl_ca=settings.store.ssl_ca, ssl_verify=settings.store.ssl_verify)
+    return MysqlSession(
+        url,
+        runtime,
+        ssl_ca=settings.store.ssl_ca,
+        ssl_verify=settings.store.ssl_verify,
+        beat_s=settings.node.beat_s,
+    )
 
 
 def open_desk(settings: Settings) -> Desk:
