@@ -258,10 +258,13 @@ class Desk:
 
     def _serial(self, key: RunKey) -> str | None:
         """What the run must hold while it is open; None also for one that the nodes have yet to dress."""
-        for record in self._session.query("desk_run_definition", **_at(key)):
-            schedule = schedule_from_row({**json.loads(record["definition"]), "id": key.schedule_id})
-            return schedule.serial and f"{key.schedule_id}:{key.shard}"
-        return None
+        (record,) = self._session.query("desk_run_definition", **_at(key))
+        if record["present"] is None:
+            raise Refused("its schedule is gone, and with it the right to run")
+        if record["definition"] is None:
+            return None
+        schedule = schedule_from_row({**json.loads(record["definition"]), "id": key.schedule_id})
+        return schedule.serial and f"{key.schedule_id}:{key.shard}"
 
     def _in_the_way(self, serial: str | None) -> str:
         for record in self._session.query("desk_serial", serial=serial):

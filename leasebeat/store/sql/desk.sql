@@ -62,8 +62,9 @@ UPDATE runs SET kill_requested = 1, requested_by = COALESCE(:requested_by, reque
 WHERE fire_at = :fire_at AND schedule_id = :schedule_id AND shard = :shard AND status IN ('queued', 'running')
 
 -- name: desk_run_definition
--- What a run runs.
-SELECT h.definition FROM runs r JOIN schedule_history h ON h.id = r.version
+-- What a run runs, and whether its schedule is still there.
+SELECT s.id AS present, h.definition
+FROM runs r LEFT JOIN schedule_history h ON h.id = r.version LEFT JOIN schedules s ON s.id = r.schedule_id
 WHERE r.fire_at = :fire_at AND r.schedule_id = :schedule_id AND r.shard = :shard
 
 -- name: desk_serial

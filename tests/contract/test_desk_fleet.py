@@ -1,0 +1,74 @@
+"""People's commands on nodes, and what `doctor` looks at, on both dialects."""
+
+from __future__ import annotations
+
+import pytest
+
+from leasebeat.errors import NotFound
+from leasebeat.model.node import NodeState
+from tests.contract.desk_bench import Office
+from tests.contract.store_bench import CORDONED, DRAINING, HOUR, LEFT, LIVE, NODE, OTHER
+
+
+def test_nodes_that_are_gone_are_listed_only_with_all(office: Office) -> None:
+    office.bench.join(name="beta")
+    office.bench.join(OTHER, name="alpha")
+    assert office.bench.store.set_state(OTHER, LEFT)
+    assert [row["name"] for row in office.desk.nodes()] == ["beta"]
+    assert [(row["name"], row["state"]) for row in office.desk.nodes(every=True)] == [
+        ("alpha", "left"),
+        ("beta", "live"),
+    ]
+    assert office.desk.nodes()[0]["beat_at"] == office.bench.now
+
+
+@pytest.mark.parametrize("state", [CORDONED, DRAINING, LIVE])
+def test_a_node_is_cordoned_drained_and_resumed_by_name(office: Office, state: NodeState) -> None:
+    office.bench.join(name="beta")
+    office.desk.set_node_state("beta", state)
+    assert [member.state for member in office.bench.store.poll(NODE, ["default"]).members] == [state]
+
+
+def test_a_node_that_left_cannot_be_resumed(office: Office) -> None:
+    office.bench.join(name="beta")
+    office.bench.store.set_state(NODE, LEFT)
+    with pytest.raises(NotFound, match="no node 'beta' is there"):
+        office.desk.set_node_state("beta", LIVE)
+
+
+def test_the_auditor_is_told_with_its_name(office: Office) -> None:
+    office.bench.join(name="beta")
+    role = office.desk.role()
+    assert role is not None
+    assert (role["holder"], role["term"], role["watermark"]) == (None, 0, None)
+    assert office.bench.store.lead(NODE, HOUR)
+    role = office.desk.role()
+    assert role is not None
+    assert (role["node"], role["term"], role["expires_at"]) == ("beta", 1, office.bench.now + HOUR)
+    assert office.desk.role("nobody") is None
+
+
+def test_runs_that_wait_too_long_are_told_oldest_first(office: Office) -> None:
+    office.bench.join()
+    keys = [
+        office.bench.queued(1, delay=5_000_000),
+        office.bench.queued(2),
+        office.bench.queued(3, delay=HOUR),
+    ]
+    office.bench.running(4)
+    late = office.desk.late(office.bench.now + 10_000_000)
+    assert [row["schedule_id"] for row in late] == [keys[1].schedule_id, keys[0].schedule_id]
+    assert len(office.desk.late(office.bench.now + 10_000_000, limit=1)) == 1
+
+
+def test_an_id_that_was_given_out_does_not_return(office: Office) -> None:
+    office.bench.schedule(7)
+    assert not office.desk.ids_may_return()
+    office.bench.delete_schedule(7)
+    assert not office.desk.ids_may_return()
+
+
+def test_a_counter_set_back_under_recorded_ids_is_noticed(office: Office) -> None:
+    office.bench.schedule(70_000)
+    office.set_counter_back()
+    assert office.desk.ids_may_return()
