@@ -13,14 +13,13 @@ import math
 import os
 import re
 import socket
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
 from urllib.parse import unquote, urlsplit
 
-from leasebeat import values
+from leasebeat import layers, values
 from leasebeat.errors import SettingsError
 from leasebeat.store.url import StoreUrl
 
@@ -239,9 +238,6 @@ _BOUNDS: dict[tuple[str, str], tuple[float, float]] = {
     ("retention", "max_runs"): (1000, math.inf),
 }
 
-Raw = dict[tuple[str, str], tuple[str, object]]
-"""What was written for (section, key), with the words that name the place: `[node] slots`."""
-
 
 def known_keys() -> dict[str, tuple[str, ...]]:
     """The keys of each section, the `_file` forms of secrets among them."""
@@ -264,115 +260,25 @@ def load(
     flags, `{"node.slots": "4"}`. Raises SettingsError with every problem found.
     """
     environ = os.environ if environ is None else environ
-    problems: list[str] = []
-    path = _find(config, environ)
+    path = layers.find(config, environ, FILES)
     folder = path.parent.absolute() if path else Path.cwd()
-    raw: Raw = {("store", "url"): ("the default", DEFAULT_STORE)}
-    for layer in (_from_file(path, problems), _from_environ(environ, problems), _from_flags(overrides or {})):
-        raw.update(_unwrapped(layer, folder, problems))
-    settings = _build(raw, folder, problems)
-    problems += _contradictions(settings)
+    reading = layers.Layers(known_keys(), SECRETS, _is_for_others, folder)
+    raw = reading.collect(path, environ, overrides or {})
+    raw.setdefault(("store", "url"), ("the default", DEFAULT_STORE))
+    settings = _build(raw, folder, reading.problems)
+    problems = reading.problems + _contradictions(settings)
     source = str(path) if path else "no settings file"
     if problems:
-        raise SettingsError(_told(problems, source))
+        what = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise SettingsError("\n  - ".join([f"{what} in the settings ({source}):", *problems]))
     return _completed(settings, source, folder, environ)
 
 
-def _told(problems: list[str], source: str) -> str:
-    what = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    return "\n  - ".join([f"{what} in the settings ({source}):", *problems])
+def _is_for_others(variable: str) -> bool:
+    return variable in TASK_VARIABLES or variable.startswith("LEASEBEAT_TEST_")
 
 
-def _find(config: Path | None, environ: Mapping[str, str]) -> Path | None:
-    named = config or (Path(environ["LEASEBEAT_CONFIG"]) if environ.get("LEASEBEAT_CONFIG") else None)
-    if named is None:
-        return next((path for path in FILES if path.is_file()), None)
-    if not named.is_file():
-        asked = "--config" if config else "LEASEBEAT_CONFIG"
-        raise SettingsError(
-            f"{asked} names {str(named)!r}, which is no file; name a settings file, or leave it out"
-        )
-    return named
-
-
-def _from_file(path: Path | None, problems: list[str]) -> Raw:
-    if path is None:
-        return {}
-    try:
-        document: dict[str, object] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise SettingsError(f"the settings file {path} cannot be read: {problem}") from problem
-    found: Raw = {}
-    for section, table in document.items():
-        if section not in SECTIONS or not isinstance(table, dict):
-            problems.append(f"[{section}] is no section{_nearest(section, list(SECTIONS))}")
-            continue
-        for key, value in cast("dict[str, object]", table).items():
-            _take(found, section, key, (f"[{section}] {key}", value), problems)
-    return found
-
-
-def _take(found: Raw, section: str, key: str, written: tuple[str, object], problems: list[str]) -> None:
-    known = known_keys()[section]
-    if key in known:
-        found[section, key] = written
-    elif not known:
-        problems.append(f"{written[0]}: there is nothing to set in [{section}] yet")
-    else:
-        problems.append(f"{written[0]}: unknown key{_nearest(key, list(known))}")
-
-
-def _from_environ(environ: Mapping[str, str], problems: list[str]) -> Raw:
-    keys = {
-        f"LEASEBEAT_{section.upper()}__{key.upper()}": (section, key)
-        for section, known in known_keys().items()
-        for key in known
-    }
-    found: Raw = {}
-    for name in sorted(environ):
-        if name in keys:
-            found[keys[name]] = (name, environ[name])
-        elif name.startswith("LEASEBEAT_") and not _lawful(name):
-            problems.append(f"{name}: unknown variable{_nearest(name, [*keys, 'LEASEBEAT_CONFIG'])}")
-    return found
-
-
-def _lawful(name: str) -> bool:
-    return name == "LEASEBEAT_CONFIG" or name in TASK_VARIABLES or name.startswith("LEASEBEAT_TEST_")
-
-
-def _from_flags(overrides: Mapping[str, str]) -> Raw:
-    pairs = {name: name.partition(".") for name in overrides}
-    return {(part[0], part[2]): (f"flag {name}", overrides[name]) for name, part in pairs.items()}
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    import difflib  # only needed to refuse something
-
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return (
-        f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}" if len(known) < 20 else ""
-    )
-
-
-def _unwrapped(layer: Raw, folder: Path, problems: list[str]) -> Raw:
-    """The layer with each KEY_file replaced by KEY and what the file holds."""
-    for section, key in sorted(SECRETS):
-        wrapped = layer.pop((section, f"{key}_file"), None)
-        if wrapped is None:
-            continue
-        where, name = wrapped
-        if (section, key) in layer:
-            problems.append(f"{where}: {layer[section, key][0]} is set too; keep one of them")
-        try:
-            content = (folder / values.text(name)).read_text(encoding="utf-8").strip()
-            layer[section, key] = (f"{where} ({name})", content)
-        except (OSError, ValueError) as problem:
-            problems.append(f"{where}: {name!r} cannot be read: {problem}")
-    return layer
-
-
-def _build(raw: Raw, folder: Path, problems: list[str]) -> Settings:
+def _build(raw: layers.Raw, folder: Path, problems: list[str]) -> Settings:
     built: dict[str, object] = {}
     for section, kind in SECTIONS.items():
         found: dict[str, object] = {}

@@ -71,13 +71,24 @@ def _needs_time_or_servers(item: pytest.Item) -> bool:
 
 def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
+        _check_given(config.getoption("--store"))
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="lb-session-")
         os.environ[OWNER] = str(os.getpid())
+
+
+def _check_given(store: str | None) -> None:
+    try:
+        if store and not MySQL.parse(store).answers():
+            raise pytest.UsageError("--store: no answer from there; does `mysql` reach it with that account?")
+    except ValueError as problem:
+        raise pytest.UsageError(f"--store: {problem}") from problem
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         return
+    if OWNER not in os.environ:
+        return  # refused before it began
     folder = Path(os.environ[FOLDER])
     keeper = folder / "keeper.pid"
     if keeper.exists():

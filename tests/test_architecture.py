@@ -30,7 +30,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # No I/O here.
     "model": {"errors", "model"},
     "triggers": {"errors", "model", "triggers"},
-    "settings": {"errors", "values", "store.url"},
+    "layers": {"errors", "values"},
+    "settings": {"errors", "layers", "values", "store.url"},
     "logs": {"errors", "settings"},
     "faults": {"errors"},
     "context": {"errors", "model", "executors.base"},

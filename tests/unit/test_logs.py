@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,8 @@ from leasebeat import logs
 from leasebeat.errors import Refused
 from leasebeat.logs import event
 from leasebeat.settings import Log
+
+ROOT = Path(__file__).parents[2]
 
 
 def logged(*, as_json: bool = False, secrets: tuple[str, ...] = (), **fields: object) -> str:
@@ -89,3 +94,9 @@ def test_without_a_sink_events_go_to_standard_error(capsys: pytest.CaptureFixtur
     logs.configure(Log())
     event("INFO", "beat", "beat")
     assert capsys.readouterr().err.endswith("beat action=beat\n")
+
+
+def test_nothing_is_written_before_the_log_is_configured() -> None:
+    code = "from leasebeat.logs import event; event('ERROR', 'lost', 'lost')"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT)
+    assert (ran.stdout, ran.stderr) == (b"", b"")

@@ -79,9 +79,22 @@ def test_unknown_keys_and_variables_are_refused_with_the_nearest_known_one() -> 
     problems = refused('[node]\nslotz = 3\n[sotre]\nurl = ""', {"LEASEBEAT_REDIS__ULR": "x"})
     assert problems == [
         "[node] slotz: unknown key; did you mean slots?",
-        "[sotre] is no section; did you mean store?",
+        "[sotre] url: [sotre] is no section; did you mean store?",
         "LEASEBEAT_REDIS__ULR: unknown variable; did you mean LEASEBEAT_REDIS__URL?",
     ]
+
+
+def test_keys_outside_of_sections_and_empty_unknown_sections_are_refused() -> None:
+    problems = refused("slots = 3\n[nod]")
+    assert problems == [
+        "slots stands outside of a section, like [node]",
+        "[nod] is no section; did you mean node?",
+    ]
+
+
+def test_unknown_flags_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"flag node\.slotz: unknown key; did you mean slots\?"):
+        loaded(node__slotz="3")
 
 
 def test_all_problems_are_told_at_once() -> None:
