@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import cast
 
+from leasebeat.errors import StartFailed
 from leasebeat.executors.environment import is_reference
 
 Check = Callable[[object], str | None]
@@ -32,6 +33,12 @@ def problems_of_args(args: Mapping[str, object], checks: Mapping[str, Check]) ->
             yield f"args.{name} is unknown; known are {', '.join(sorted(checks))}"
         elif (expected := checks[name](value)) is not None:
             yield f"args.{name} = {value!r}: expected {expected}"
+
+
+def insist(args: Mapping[str, object], checks: Mapping[str, Check]) -> None:
+    """Raise StartFailed unless `args` can be used: those of a single run were checked by nobody yet."""
+    if problems := "; ".join(problems_of_args(args, checks)):
+        raise StartFailed(problems)
 
 
 def text(value: object) -> str | None:

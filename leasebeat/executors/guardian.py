@@ -33,7 +33,6 @@ from __future__ import annotations
 import array
 import ctypes
 import errno
-import fcntl
 import json
 import os
 import select
@@ -42,9 +41,10 @@ import socket
 import sys
 import time
 from collections import deque
-from typing import Any, NoReturn
+from typing import Any
 
 from leasebeat.executors import processes
+from leasebeat.executors.become import BLOCKED, CAUSE_LEASH, CAUSE_START, become
 
 MESSAGE_BYTES = 200_000
 """The largest message: what a socket of the default size holds."""
@@ -61,27 +61,11 @@ GIVE_UP_S = 5.0
 TIE_GRACE_S = 0.5
 """How long after the deadline the worker itself is killed. A third of the margin that leases have."""
 
-CAUSE_EXIT = "exit"  #: it ended by itself, or was stopped on request
-CAUSE_START = "start"  #: it could not be started: `error` says why
-CAUSE_LEASH = "leash"  #: the deadline had passed
+CAUSE_EXIT = "exit"
+"""The cause of an end: it ended by itself, or was stopped on request."""
 
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
-
-# Blocked rather than ignored: exec hands on what is ignored, and a signal that is sent to a child
-# before it has unblocked them waits for it instead of being lost.
-_BLOCKED = {
-    signal.SIGHUP,
-    signal.SIGINT,
-    signal.SIGQUIT,
-    signal.SIGTERM,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-    signal.SIGALRM,
-    signal.SIGTSTP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-}
 
 
 class Task:
@@ -203,20 +187,33 @@ class Guardian:
     # -- starting and stopping
 
     def _spawn(self, token: int, order: dict[str, Any], fds: list[int]) -> None:
-        status_fd, child_fd = os.pipe()
         try:
-            pid = os.fork()
+            pid, status_fd = self._fork(order, fds)
         except OSError as problem:
-            os.close(status_fd)
-            self._report("ended", token, _end(None, CAUSE_START, f"fork: {problem.strerror}"))
+            self._report("ended", token, _end(None, CAUSE_START, f"the guardian cannot start it: {problem}"))
         else:
-            if pid == 0:
-                _become(order, fds, child_fd, self._deadline)
-            os.set_blocking(status_fd, False)
             self._tasks[token] = Task(token, pid, status_fd, order)
             self._report("started", token, pid)
-        for fd in (child_fd, *fds):
-            os.close(fd)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _fork(self, order: dict[str, Any], fds: list[int]) -> tuple[int, int]:
+        """Start the child; its pid, and the descriptor through which it says why it could not start."""
+        if len(fds) != order["fds"]:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        status_fd, child_fd = os.pipe()
+        guardian = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(status_fd)
+            os.close(child_fd)
+            raise
+        if pid == 0:
+            become(order, fds, child_fd, self._deadline, guardian)
+        os.close(child_fd)
+        return pid, status_fd
 
     def _stop(self, task: Task, grace: float) -> None:
         if grace > 0 and task.status is None:
@@ -251,7 +248,7 @@ class Guardian:
         rest = self._family(task)
         if task.status is not None and task.kill_at is None:
             if task.leave and rest:
-                self._left.add(task.marks)
+                self._leave(task.marks)
                 rest = []
             task.condemn(now)
         if rest and task.kill_at and now >= task.kill_at:
@@ -261,6 +258,12 @@ class Guardian:
         tired = task.killed_at is not None and now > task.killed_at + GIVE_UP_S
         if task.status is not None and (not rest or tired):
             self._close(task, len(rest))
+
+    def _leave(self, marks: frozenset[bytes]) -> None:
+        """Remember what is to be left alone, and forget what has ended meanwhile."""
+        living = list(processes.below(os.getpid()))
+        known = {*self._left, marks}
+        self._left = {one for one in known if any(processes.carries(pid, one) for pid in living)}
 
     def _close(self, task: Task, stuck: int) -> None:
         os.waitpid(task.pid, 0)
@@ -286,6 +289,8 @@ class Guardian:
             processes.kill(self._strays())
 
     def _kill_everything(self) -> None:
+        for task in self._tasks.values():
+            processes.kill_group(task.pid)  # not reaped yet, so the number is still its own
         pause = HURRY_S
         self._tasks.clear()
         while rest := self._strays():
@@ -361,58 +366,6 @@ def _drain(fd: int) -> bytes:
         return pipe.read(4096) or b""
 
 
-def _become(order: dict[str, Any], fds: list[int], status_fd: int, deadline: float) -> NoReturn:
-    """In the child: turn into the command, or say why not through `status_fd`."""
-    step, guardian = "setsid", os.getppid()
-    try:
-        os.setsid()
-        step = "descriptors"
-        _place(fds)
-        step = f"user {order['user']!r}"
-        _change_user(order["user"])
-        step = f"cwd {order['cwd']!r}"
-        os.chdir(order["cwd"])
-        os.umask(order["umask"])
-        step = order["argv"][0]
-        _default_signals()
-        if os.getppid() != guardian:
-            raise OSError(errno.EOWNERDEAD, "the guardian has died")
-        if _now() >= deadline and order["lease"]:
-            os.write(status_fd, f"{CAUSE_LEASH}:".encode())
-        else:
-            os.execve(order["argv"][0], order["argv"], order["env"])
-    except (OSError, ValueError) as problem:
-        text = problem.strerror if isinstance(problem, OSError) else problem
-        os.write(status_fd, f"{CAUSE_START}:{step}: {text}".encode()[:4096])
-    finally:
-        os._exit(127)
-
-
-def _place(fds: list[int]) -> None:
-    """Make the descriptors 0, 1, 2, ... of the command; all others close at its exec."""
-    # Out of the way first: one of them may have the number that another is to get. `status_fd` has
-    # not: the guardian's own socket and pipe came before it.
-    away = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, len(fds) + 3) for fd in fds]
-    for number, fd in enumerate(away):
-        os.dup2(fd, number, inheritable=True)
-
-
-def _change_user(user: list[Any] | None) -> None:
-    if user is not None:
-        uid, gid, groups = user
-        os.setgroups(groups)
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
-
-
-def _default_signals() -> None:
-    signal.set_wakeup_fd(-1)
-    # SIGPIPE and SIGXFSZ are ignored by Python itself, SIGCHLD is handled: exec resets the latter.
-    for number in (*_BLOCKED, signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
-
-
 def _prctl(option: int, value: object) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(option, value, 0, 0, 0) != 0:
@@ -438,7 +391,7 @@ def main() -> None:
     The lock file is only held, not used: while the guardian lives nobody else can take it.
     """
     socket_fd, worker, lock_fd = map(int, sys.argv[-3:])
-    signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
+    signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     for fd in (socket_fd, lock_fd):
         if fd >= 0:
             os.set_inheritable(fd, False)

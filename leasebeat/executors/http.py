@@ -199,6 +199,7 @@ class HttpExecutor:
         import httpx2
 
         try:
+            arguments.insist(job.launch.args, _CHECKS)
             message = _message(job.launch)
         except (LeasebeatError, ValueError) as problem:
             return not_started(str(problem))

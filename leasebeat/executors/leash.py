@@ -92,6 +92,7 @@ class GuardianLeash:
         self._lock_fd = -1
         self._deadline = 0.0
         self._unsent = False
+        self._changing = runtime.lock()
         self._tokens = itertools.count(1)
         self._children: dict[int, _Child] = {}
         self._sock: socket.socket | None = None
@@ -115,22 +116,14 @@ class GuardianLeash:
 
     def restore(self) -> None:
         """Start a guardian if there is none. Raises StartFailed; Refused if another worker has the lock."""
-        if self._sock is not None:
-            return
-        self._take_lock()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            with theirs:
-                self._process = self._start(theirs)
-            _await_ready(ours)
-        except (OSError, ValueError) as problem:
-            ours.close()
-            if self._process is not None:
-                _wait_for(self._process)
-            raise StartFailed(f"the guardian process could not be started: {problem}") from problem
-        ours.setblocking(False)
-        self._sock = ours
-        self._loop.call(partial(self._loop.watch, ours.fileno(), partial(self._read, ours)))
+        # While the loop still kills what the dead guardian left, it would kill what a new one starts too.
+        with self._changing:
+            if self._sock is None:
+                self._take_lock()
+                self._sock = self._connect()
+                self._loop.call(
+                    partial(self._loop.watch, self._sock.fileno(), partial(self._read, self._sock))
+                )
         self._send_deadline()
 
     def sign(self, node_id: str) -> None:
@@ -209,6 +202,20 @@ class GuardianLeash:
         if self.predecessor is not None:
             self._hunt({f"LEASEBEAT_NODE_ID={self.predecessor}".encode()}, set())
 
+    def _connect(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            with theirs:
+                self._process = self._start(theirs)
+            _await_ready(ours)
+        except (OSError, ValueError) as problem:
+            ours.close()
+            if self._process is not None:
+                _wait_for(self._process)
+            raise StartFailed(f"the guardian process could not be started: {problem}") from problem
+        ours.setblocking(False)
+        return ours
+
     def _start(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
         command = _MAIN.format(root=str(_ROOT))
         numbers = [theirs.fileno(), os.getpid(), self._lock_fd]
@@ -241,25 +248,30 @@ class GuardianLeash:
         if what == "started" and token in self._children:
             self._children[token].pid = body
         elif what == "ended" and (child := self._children.pop(token, None)) is not None:
-            child.ended(End(**body))
+            end = End(**body)
+            if end.stuck:
+                logs.event(
+                    "WARNING", "task_stuck", "SIGKILL did not end processes of a task", count=end.stuck
+                )
+            child.ended(end)
 
     def _lost(self, sock: socket.socket) -> None:
         """The guardian is gone: do its work, then tell everybody."""
         self._loop.unwatch(sock.fileno())
-        closed_by_us = self._sock is not sock
-        if not closed_by_us:
-            self._sock = None
-        sock.close()
-        children, self._children = self._children, {}
-        if not closed_by_us:
-            logs.event("ERROR", "guardian_lost", "the guardian process has died", tasks=len(children))
-            if self._process is not None:
-                _wait_for(self._process)
-            self._hunt(
-                {child.node_mark for child in children.values()}, {c.pid for c in children.values() if c.pid}
-            )
+        with self._changing:
+            expected, self._sock = self._sock is None, None
+            sock.close()
+            children, self._children = self._children, {}
+            if not expected:
+                self._mourn(list(children.values()))
         for child in children.values():
             child.ended(End(None, CAUSE_GUARDIAN, "its guardian process died, so it was killed"))
+
+    def _mourn(self, children: list[_Child]) -> None:
+        logs.event("ERROR", "guardian_lost", "the guardian process has died", tasks=len(children))
+        if self._process is not None:
+            _wait_for(self._process)
+        self._hunt({child.node_mark for child in children}, {child.pid for child in children if child.pid})
 
     def _hunt(self, marks: set[bytes], leaders: set[int]) -> None:
         """Kill all that has a mark or is of a session in `leaders`, until nothing has; 5 s at most."""
@@ -323,6 +335,7 @@ def _order(order: Order) -> dict[str, object]:
         "leashed": order.leashed,
         "lease": order.lease,
         "leave": order.leave,
+        "fds": len(order.fds),
     }
 
 

@@ -37,6 +37,12 @@ def refuse(schedule: Schedule, options: ExecutorOptions) -> str | None:
     return "; ".join(problems) or None
 
 
+def insist(args: Mapping[str, object], options: ExecutorOptions) -> None:
+    """Raise StartFailed unless the run's own `args` can be used."""
+    if args:
+        arguments.insist(args, _checks(options))
+
+
 def _checks(options: ExecutorOptions) -> Mapping[str, arguments.Check]:
     # Environment and folder belong to the whole process.
     return _IN_THREAD if options.python_isolation == "thread" else _IN_PROCESS

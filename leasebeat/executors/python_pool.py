@@ -103,6 +103,7 @@ class PythonPool:
     def start(self, launch: Launch, done: Done) -> None:
         """Start the attempt and return at once. With all children busy it waits, and its time-out with it."""
         try:
+            python.insist(launch.args, self._options)
             job = _Job(launch, done, _body(launch))
         except (LeasebeatError, OSError, ValueError) as problem:
             done(launch, not_started(str(problem)))

@@ -151,7 +151,7 @@ class PythonThreads:
             return not_started(self._failed_init)
         token = in_thread.set(launch)
         try:
-            return _call(launch)
+            return _call(launch, self._options)
         finally:
             in_thread.reset(token)
 
@@ -195,8 +195,9 @@ def _init(command: str) -> str | None:
     return None
 
 
-def _call(launch: Launch) -> Outcome:
+def _call(launch: Launch, options: ExecutorOptions) -> Outcome:
     try:
+        python.insist(launch.args, options)
         function = python_call.load(launch.schedule.command)
         kwargs = cast("Mapping[str, object]", launch.args.get("kwargs", {}))
         kwargs = resolve_each(kwargs, "args.kwargs") if kwargs else kwargs

@@ -19,8 +19,9 @@ from functools import partial
 from typing import cast
 
 from leasebeat.errors import LeasebeatError, StartFailed
-from leasebeat.executors import arguments, guardian
+from leasebeat.executors import arguments
 from leasebeat.executors.base import RESULT_BYTES, Done, Launch
+from leasebeat.executors.become import CAUSE_LEASH, CAUSE_START
 from leasebeat.executors.environment import (
     MARKS,
     Account,
@@ -122,8 +123,9 @@ class ShellExecutor:
     # -- before the start, in the caller's thread
 
     def _prepare(self, launch: Launch, done: Done) -> _Run:
-        account = account_of(launch.schedule.run_as)
         args = launch.args
+        arguments.insist(args, _CHECKS)
+        account = account_of(launch.schedule.run_as)
         environment = {
             **base_environment(account),
             **_variables(resolve_each(cast("Mapping[str, object]", args.get("env", {})), "args.env")),
@@ -226,9 +228,9 @@ def not_started(reason: str) -> Outcome:
 def judge(end: End, stopped: OutcomeKind | None, success_codes: tuple[int, ...]) -> Outcome:
     """What the end of a child process means, without what it printed."""
     code = end.status if end.status is not None and end.status >= 0 else None
-    if end.cause == guardian.CAUSE_START:
+    if end.cause == CAUSE_START:
         return not_started(end.error)
-    if end.cause == guardian.CAUSE_LEASH:
+    if end.cause == CAUSE_LEASH:
         text = "killed by the guardian: the node's lease was not renewed in time"
         return Outcome(OutcomeKind.LOST, code, ReasonCode.LEASE_LOST, text)
     if stopped is not None:

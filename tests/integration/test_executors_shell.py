@@ -228,8 +228,8 @@ def test_a_task_has_no_other_descriptors_than_the_three(shells: Bench) -> None:
 
 
 def test_a_task_has_a_session_of_its_own_default_signals_and_a_safe_umask(shells: Bench) -> None:
-    outcome = shells.run("ps -o sid= -p $$; echo $$; grep -E 'Sig(Blk|Ign)' /proc/$$/status; umask")
-    session, pid, blocked, ignored, umask = outcome.output.decode().splitlines()
+    outcome = shells.run("ps -o sid= -p $$; echo $$; umask; exec grep -E 'Sig(Blk|Ign)' /proc/self/status")
+    session, pid, umask, blocked, ignored = outcome.output.decode().splitlines()
     assert (session.strip(), umask) == (pid, "0077")
     assert [int(line.split()[1], 16) for line in (blocked, ignored)] == [0, 0]
 
