@@ -37,7 +37,14 @@ install_packages() {
         case $answer in n* | N*) die "Nothing was installed." ;; esac
     fi
     $sudo apt-get update -qq || say "apt-get update failed; trying with the lists that are here"
-    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+    local name names=()
+    for name in "$@"; do
+        # Older releases have versioned -core packages only; the plain one brings the right one.
+        apt-cache show "$name" >/dev/null 2>&1 || name=${name%-core}
+        names+=("$name")
+    done
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${names[@]}" >&2 ||
+        die "apt-get could not install ${names[*]}; see above."
 }
 
 # make_venv FILE: .venv with what FILE lists; does nothing when it is there already.
