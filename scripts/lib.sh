@@ -31,7 +31,7 @@ install_packages() {
         sudo=sudo
     fi
     if [ -z "$YES" ]; then
-        [ -t 0 ] || die "Missing: $*" "Run again with --yes, or run: $sudo apt-get install $*"
+        [ -t 0 ] || die "Missing: $*" "Run again with --yes, or run: ${sudo:+sudo }apt-get install $*"
         local answer
         read -r -p "Missing: $*. Install them with apt-get? [Y/n] " answer
         case $answer in n* | N*) die "Nothing was installed." ;; esac
