@@ -65,7 +65,11 @@ def test_every_script_that_a_page_names_is_there() -> None:
             r"(?:^|[\s`(])((?:scripts|deploy|config|docs|benchmarks)/[\w./-]*\w)", page.read_text()
         )
     }
-    assert sorted(pair for pair in named if not (ROOT / pair[1]).exists()) == []
+    made_later = {".db"}
+    gone = [
+        pair for pair in named if not (ROOT / pair[1]).exists() and Path(pair[1]).suffix not in made_later
+    ]
+    assert gone == []
 
 
 def test_every_command_that_a_page_shows_is_there() -> None:
