@@ -204,25 +204,28 @@ def _columns(session: Session) -> Check:
 
 def _rights(session: MysqlSession) -> Check:
     tables = _tables(print_schema("mysql"))
-    wanted = [
-        text for table, verbs in _RIGHTS.items() for text in _probes(table, min(tables[table]), verbs.split())
-    ]
+    wanted = {
+        text: f"{verb} on {table}"
+        for table, verbs in _RIGHTS.items()
+        for verb, text in _probes(table, min(tables[table])).items()
+        if verb == "SELECT" or verb in verbs.split()
+    }
     denied = session.denied(wanted)
     return Check(
         "rights of the account",
         not denied,
         "refuse",
-        "; ".join(denied) or "enough",
+        "no " + ", no ".join(wanted[text] for text in denied) if denied else "enough",
         "what deploy/grants.sql gives a worker",
         "apply deploy/grants.sql",
     )
 
 
-def _probes(table: str, column: str, verbs: list[str]) -> list[str]:
-    """Statements that need a right and do nothing."""
-    texts = {
+def _probes(table: str, column: str) -> dict[str, str]:
+    """Statements that need a right, by its name, and do nothing."""
+    return {
+        "SELECT": f"SELECT {column} FROM {table} WHERE FALSE",
         "INSERT": f"INSERT INTO {table} ({column}) SELECT {column} FROM {table} WHERE FALSE",
         "UPDATE": f"UPDATE {table} SET {column} = {column} WHERE FALSE",
         "DELETE": f"DELETE FROM {table} WHERE FALSE",
     }
-    return [f"SELECT {column} FROM {table} WHERE FALSE", *(texts[verb] for verb in verbs)]

@@ -229,7 +229,8 @@ SELECT STRAIGHT_JOIN j.s AS schedule_id, j.k AS shard,
             WHEN h.id IS NULL OR s.version <> h.version OR s.updated_at <> h.updated_at THEN 'stale'
             WHEN n.id IS NULL THEN 'node'
             ELSE 'again' END AS answer,
-       r.attempt, r.claimed_at,
+       IF(r.node_id = :node_id AND r.status = 'running', r.attempt, 0) AS attempt,
+       IF(r.node_id = :node_id AND r.status = 'running', r.claimed_at, NULL) AS claimed_at,
        TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00')) AS wait
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', k INT PATH '$[1]', h BIGINT PATH '$[2]', d BIGINT PATH '$[3]')) j
 LEFT JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
@@ -251,7 +252,7 @@ WHERE q.status = 'queued' AND q.queue = :queue AND q.ready_at <= UTC_TIMESTAMP(6
   AND (q.serial IS NULL OR q.serial_held IS NOT NULL
        OR (NOT EXISTS (SELECT 1 FROM runs b WHERE b.serial_held = q.serial)
            AND NOT EXISTS (SELECT 1 FROM runs e WHERE e.serial = q.serial AND e.fire_at < q.fire_at)))
-ORDER BY q.pull_order, q.ready_at LIMIT :limit
+ORDER BY q.pull_order, q.ready_at, q.fire_at, q.schedule_id, q.shard LIMIT :limit
 
 -- name: pull
 -- Take queued runs by key; what others have locked is passed over, never waited for. The shared lock that it takes on the
@@ -542,3 +543,33 @@ WHERE n.state IN ('purged', 'left')
 -- name: count_runs
 -- The server's own estimate.
 SELECT TABLE_ROWS AS count FROM information_schema.TABLES WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'runs'
+
+-- name: desk_enable
+-- Pause or resume schedules by name; those that are so already stay untouched. names: JSON list.
+UPDATE schedules SET enabled = :enabled, updated_at = UTC_TIMESTAMP(6)
+WHERE enabled <> :enabled AND name IN (SELECT j.name FROM JSON_TABLE(:names, '$[*]' COLUMNS (name VARCHAR(300) PATH '$')) j)
+
+-- name: desk_kill_of
+-- Ask that all open runs of schedules end. names: JSON list.
+UPDATE runs FORCE INDEX (pull) SET kill_requested = 1, requested_by = COALESCE(:requested_by, requested_by)
+WHERE status IN ('queued', 'running') AND kill_requested = 0
+  AND schedule_id IN (SELECT s.id FROM JSON_TABLE(:names, '$[*]' COLUMNS (name VARCHAR(300) PATH '$')) j JOIN schedules s ON s.name = j.name)
+
+-- name: desk_runs
+-- The newest runs first. statuses: JSON list; NULL: all.
+SELECT l.* FROM run_list l
+WHERE l.fire_at >= :since AND (:statuses IS NULL OR JSON_CONTAINS(:statuses, JSON_QUOTE(l.status)))
+ORDER BY l.fire_at DESC, l.schedule_id DESC, l.shard DESC LIMIT :limit
+
+-- name: desk_runs_of
+-- The same, of some schedules. ids: JSON list.
+SELECT l.* FROM run_list l
+WHERE l.schedule_id IN (SELECT j.id FROM JSON_TABLE(:ids, '$[*]' COLUMNS (id BIGINT PATH '$')) j) AND l.fire_at >= :since
+  AND (:statuses IS NULL OR JSON_CONTAINS(:statuses, JSON_QUOTE(l.status)))
+ORDER BY l.fire_at DESC, l.schedule_id DESC, l.shard DESC LIMIT :limit
+
+-- name: desk_ids
+-- The highest id of a schedule on record, and the highest that was ever given out.
+SELECT GREATEST(COALESCE((SELECT MAX(schedule_id) FROM schedule_history), 0), COALESCE((SELECT MAX(schedule_id) FROM runs), 0)) AS recorded,
+       (SELECT COALESCE(t.AUTO_INCREMENT, 1) - 1 FROM information_schema.TABLES t
+        WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME = 'schedules') AS given

@@ -156,6 +156,8 @@ class EndingStatements(OpeningStatements):
 
     def _again(self, node_id: str, row: FinishRow, run: Run, now: Instant) -> None:
         self.attempts[row.key, row.attempt] = Attempt(node_id, row.status, row.reason_code)
+        if row.output:
+            self.outputs[row.key, row.attempt] = row.output
         self.runs.change(
             run,
             "finish",
