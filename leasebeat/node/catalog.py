@@ -70,6 +70,7 @@ class Catalog:
         self._heard: list[Callable[[Changes], None]] = []
         self._definitions: dict[int, Schedule | None] = {}
         self._looked_at: Instant = 0
+        self._audited: Instant = 0
         self.digest = ""
 
     def listen(self, heard: Callable[[Changes], None]) -> None:
@@ -99,14 +100,21 @@ class Catalog:
             if digest == self.digest:
                 self._looked_at = now
 
+    def audited(self, watermark: Instant | None) -> None:
+        """The auditor had read every row as it stood at the watermark: what nobody has recorded is younger.
+
+        A node that has just started knows it only by this.
+        """
+        self._audited = watermark or 0
+
     def refresh(self) -> None:
         """Read what changed, record what nobody has recorded, and take in what was recorded."""
-        last_read = self._looked_at
+        last_read = max(self._looked_at, self._audited)
         look = self._store.look_at_schedules()
         changed = [row for row in look.rows if self._is_new(row)]
         present = {row.schedule_id for row in look.rows}
         gone = [e.version.schedule_id for e in self.entries() if _vanished(e, present, look.now)]
-        if not last_read:
+        if not self._looked_at:
             gone += self._store.vanished()  # deleted while no node was there to see it
         self._record(changed, gone, last_read)
         ids = sorted({row.schedule_id for row in changed} | set(gone))

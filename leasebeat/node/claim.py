@@ -90,7 +90,7 @@ class Claimer:
         return self._again(opening, answers)
 
     def _entries(self, ids: Sequence[int], opening: Opening) -> list[Entry]:
-        """Those whose newest definition has the instant: an edit may have been read since the heap gave it."""
+        """Those that still have the instant: an edit may have been read since the heap gave it."""
         found = [entry for schedule_id in ids if (entry := self._catalog.get(schedule_id)) is not None]
         fire_at = opening.fire_at
         # Schedules with one trigger text share one trigger: it is asked once for all of them.

@@ -69,6 +69,7 @@ class Membership:
             raise
         self._standing.clock.observe(sent, poll.now)
         self._take_in(node_id, poll, at)
+        self._catalog.audited(poll.auditor.watermark if poll.auditor else None)
         if poll.digest != self._catalog.digest:
             self._catalog.refresh()
         else:
