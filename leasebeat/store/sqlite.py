@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
-from weakref import WeakSet
+from weakref import WeakSet, finalize
 
 from leasebeat.errors import Busy, Duplicate, NoStore, Refused, StoreError, StoreUnfit, Unavailable, Unknown
 from leasebeat.model.instant import Instant, from_datetime, to_datetime
@@ -58,9 +58,9 @@ _NETWORK = frozenset(
 
 def utc_text(instant: Instant | None) -> str | None:
     """The one form in which the file holds an instant: 26 characters, UTC."""
-    return (
-        None if instant is None else to_datetime(instant).replace(tzinfo=None).isoformat(" ", "microseconds")
-    )
+    if instant is None:
+        return None
+    return to_datetime(instant).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def utc_micros(text: str | None) -> Instant | None:
@@ -68,12 +68,27 @@ def utc_micros(text: str | None) -> Instant | None:
     return None if text is None else from_datetime(datetime.fromisoformat(text).replace(tzinfo=UTC))
 
 
+class _Time:
+    """What the functions of one connection take for now."""
+
+    def __init__(self) -> None:
+        self.now: Instant = 0
+
+    def told(self) -> str | None:
+        return utc_text(self.now)
+
+    def timestamp(self, digits: int) -> str | None:
+        return utc_text(self.now) if digits == 6 else None
+
+    def apart(self, micros: int | None) -> str | None:
+        return None if micros is None else utc_text(self.now + micros)
+
+
 class _Connection:
     """One thread's connection, and the time that its present statement sees."""
 
     def __init__(self, path: Path, clock: Callable[[], Instant]) -> None:
         self._clock = clock
-        self._now: Instant = 0
         self.file = _identity(path)
         # mode=rw: a file that is not there is an error, never a new and empty store.
         self.raw = sqlite3.connect(
@@ -84,23 +99,20 @@ class _Connection:
             check_same_thread=False,  # close() closes those of all threads
             cached_statements=256,
         )
-        self.raw.create_function("utc_now", 0, lambda: utc_text(self._now), deterministic=True)
-        self.raw.create_function("utc_timestamp", 1, self._timestamp, deterministic=True)
-        self.raw.create_function("utc_in", 1, self._in, deterministic=True)
+        finalize(self, self.raw.close)
+        # Not methods of this object: SQLite would hold it for good, for no garbage collector sees there.
+        self._time = time = _Time()
+        self.raw.create_function("utc_now", 0, time.told, deterministic=True)
+        self.raw.create_function("utc_timestamp", 1, time.timestamp, deterministic=True)
+        self.raw.create_function("utc_in", 1, time.apart, deterministic=True)
         self.raw.create_function("utc_text", 1, utc_text, deterministic=True)
         self.raw.create_function("utc_micros", 1, utc_micros, deterministic=True)
         self.raw.create_function("from_base64", 1, b64decode, deterministic=True)
         self.raw.execute("PRAGMA synchronous = FULL")
 
-    def _timestamp(self, digits: int) -> str | None:
-        return utc_text(self._now) if digits == 6 else None
-
-    def _in(self, micros: int | None) -> str | None:
-        return None if micros is None else utc_text(self._now + micros)
-
     def run(self, sql: str, params: dict[str, SqlValue]) -> sqlite3.Cursor:
         # One time for the whole statement, as a server has it; a write has the lock by now.
-        self._now = self._clock()
+        self._time.now = self._clock()
         return self.raw.execute(sql, params)
 
     def change(self, sql: str, params: dict[str, SqlValue]) -> int:
