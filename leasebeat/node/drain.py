@@ -10,7 +10,7 @@ from leasebeat.logs import event
 from leasebeat.model.node import NodeState
 from leasebeat.node.dispatch import Dispatch
 from leasebeat.node.finish import Outbox
-from leasebeat.node.loop import Turn
+from leasebeat.node.loop import WOKEN_S, Turn
 from leasebeat.node.standing import Standing
 from leasebeat.runtime import Runtime
 from leasebeat.store.base import Store
@@ -65,7 +65,7 @@ class Drain:
     def run_once(self) -> Turn:
         """One step towards the end."""
         if self._progress is None:
-            return Turn()
+            return Turn(WOKEN_S)
         self._announce(self._progress)
         running = self._dispatch.running()
         if running:

@@ -10,7 +10,7 @@ from leasebeat import faults
 from leasebeat.errors import Busy, StoreError, Unavailable, Unknown
 from leasebeat.logs import event
 from leasebeat.model.run import RunKey
-from leasebeat.node.loop import AT_ONCE, Turn
+from leasebeat.node.loop import AT_ONCE, WOKEN_S, Turn
 from leasebeat.runtime import Runtime
 from leasebeat.store.base import BATCH, Candidate, FinishRow, Store
 
@@ -84,7 +84,7 @@ class Finish:
         """Record the oldest batch. Raises what the store raises; the batch then stays."""
         node_id, rows = self._outbox.peek(self._limit)
         if not rows:
-            return Turn()
+            return Turn(WOKEN_S)
         faults.point("before_update")
         batch = sorted(rows, key=lambda row: row.key)
         try:
@@ -98,7 +98,7 @@ class Finish:
         self._outbox.drop(len(rows))
         self._forget([(row.key, row.attempt) for row in rows])
         self._tell(rows, superseded)
-        return Turn(0.0 if len(self._outbox) else 1.0, len(rows))
+        return Turn(0.0 if len(self._outbox) else WOKEN_S, len(rows))
 
     def _send(self, node_id: str, rows: Sequence[FinishRow]) -> set[tuple[RunKey, int]]:
         if self._store.finish(node_id, rows) == len(rows):

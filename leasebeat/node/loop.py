@@ -16,7 +16,10 @@ from leasebeat.logs import event
 from leasebeat.runtime import Runtime, Waiter
 
 IDLE_S = 1.0
-"""How long a service with nothing to do may be left alone."""
+"""How long a service that looks around by itself may be left alone."""
+
+WOKEN_S = 30.0
+"""How long one may be left alone that is woken when there is something to do."""
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 1.0

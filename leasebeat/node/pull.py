@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from leasebeat.errors import Busy
 from leasebeat.model.instant import Micros, from_seconds
 from leasebeat.node.dispatch import Dispatch, Grant
-from leasebeat.node.loop import Turn
+from leasebeat.node.loop import WOKEN_S, Turn
 from leasebeat.node.standing import Standing
 from leasebeat.runtime import Runtime
 from leasebeat.store.base import BATCH, OwnRun, Store
@@ -44,13 +44,15 @@ class Pull:
     def run_once(self) -> Turn:
         """Pull from each queue until the slots are full or nothing is left."""
         node_id = self._standing.node_id
-        if not self._hinted or not self._standing.takes_work or node_id is None:
+        if not self._hinted:
+            return Turn(WOKEN_S)
+        if not self._standing.takes_work or node_id is None:
             return Turn()
         if self._dispatch.busy >= self._standing.facts.slots:
             return Turn()  # the hint stays; a slot that becomes free wakes this service
         self._hinted = False
         took = sum(self._pull(node_id, queue) for queue in self._standing.facts.queues)
-        return Turn(0.0 if self._hinted else 1.0, took)
+        return Turn(0.0 if self._hinted else WOKEN_S, took)
 
     def _pull(self, node_id: str, queue: str) -> int:
         """Who else may be pulling the same rows: every node. SKIP LOCKED and the attempt decide."""

@@ -16,7 +16,7 @@ from leasebeat.logs import event
 from leasebeat.model.node import Member
 from leasebeat.model.run import ReasonCode
 from leasebeat.node.catalog import Catalog
-from leasebeat.node.loop import AT_ONCE, Turn
+from leasebeat.node.loop import AT_ONCE, WOKEN_S, Turn
 from leasebeat.node.standing import Standing
 from leasebeat.node.verdict import MOST_TAKE_OVERS
 from leasebeat.runtime import Runtime
@@ -57,14 +57,14 @@ class Purge:
         """Purge, take back, sweep: whatever the last poll has shown."""
         poll = self._standing.poll
         if poll is None:
-            return Turn()
+            return Turn(WOKEN_S)
         dead = self._purge_dead()
         took = self._take_back() if dead or self._wants(poll, poll.orphans) or self._thorough_due() else 0
         swept = self._sweep() if self._wants(poll, poll.sweep) else 0
         self._seen = poll
         if took:
             self._gate.notify("queue")
-        return AT_ONCE if took >= BATCH else Turn(did=dead + took + swept)
+        return AT_ONCE if took >= BATCH else Turn(WOKEN_S, dead + took + swept)
 
     def _wants(self, poll: Poll, shown: bool) -> bool:
         return shown and poll is not self._seen
