@@ -263,13 +263,12 @@ CREATE TABLE IF NOT EXISTS queues (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='queues about which there is something to say';
 
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW schedule_digest AS
-SELECT CONCAT_WS('-', COUNT(*), HEX(BIT_XOR(CAST(CONV(LEFT(version, 16), 16, 10) AS UNSIGNED))),
-                 HEX(BIT_XOR(CAST(UNIX_TIMESTAMP(updated_at) * 1000000 AS UNSIGNED)))) AS digest
+SELECT CONCAT_WS('-', COUNT(*), BIT_XOR(CRC32(version)), BIT_XOR(CRC32(updated_at))) AS digest
 FROM schedules FORCE INDEX (digest);
 
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW schedule_list AS
 SELECT s.id, s.name, s.description, s.owner, s.cron, s.timezone, s.kind, s.command, s.queue, s.enabled, p.problem,
-       (SELECT r.status FROM runs r WHERE r.schedule_id = s.id ORDER BY r.fire_at DESC, r.shard LIMIT 1) AS last_status,
+       (SELECT r.status FROM runs r WHERE r.schedule_id = s.id ORDER BY r.fire_at DESC, r.shard DESC LIMIT 1) AS last_status,
        (SELECT MAX(r.fire_at) FROM runs r WHERE r.schedule_id = s.id) AS last_at, s.created_at, s.updated_at
 FROM schedules s LEFT JOIN schedule_problems p ON p.schedule_id = s.id;
 

@@ -190,7 +190,10 @@ class Desk:
         since: Instant | None = None,
         limit: int = 50,
     ) -> list[Record]:
-        """Rows of `run_list`, the newest first. `pattern` is a name or like `billing/*`; no status: all."""
+        """Rows of `run_list`, the newest first. `pattern` is a name or like `billing/*`; no status: all.
+
+        Removed schedules are found by their last names, where no schedule that is there matches.
+        """
         wanted: dict[str, SqlValue] = {
             "since": _text(since or BEGINNING),
             "statuses": json.dumps([str(status) for status in statuses]) if statuses else None,
@@ -202,12 +205,14 @@ class Desk:
         return self._session.query("desk_runs_of", ids=json.dumps(ids), **wanted) if ids else []
 
     def _ids_of(self, pattern: str) -> list[int]:
-        found: list[int] = []
-        for record in self._session.query("desk_names"):
-            name = record["name"] or json.loads(record["definition"]).get("name", "")
-            if fnmatchcase(name, pattern):
-                found.append(record["id"])
-        return found
+        """Schedules that are called so; if none is, those that were called so before they were removed."""
+        there = [(record["id"], record["name"]) for record in self._session.query("desk_names")]
+        found = [schedule_id for schedule_id, name in there if fnmatchcase(name, pattern)]
+        if found:
+            return found
+        gone = self._session.query("desk_names_gone")
+        names = [(record["schedule_id"], json.loads(record["definition"])["name"]) for record in gone]
+        return [schedule_id for schedule_id, name in names if fnmatchcase(name, pattern)]
 
     def attempts(self, key: RunKey) -> list[Record]:
         """Every try at a run, in order, the last too."""

@@ -16,10 +16,12 @@ SELECT s.*, l.problem, l.last_status, l.last_at FROM schedules s JOIN schedule_l
 SELECT s.*, l.problem, l.last_status, l.last_at FROM schedules s JOIN schedule_list l ON l.id = s.id WHERE s.name = :schedule
 
 -- name: desk_names
--- What every schedule is called, and every one that is gone was called last.
-SELECT s.id, s.name, NULL AS definition FROM schedules s
-UNION ALL
-SELECT h.schedule_id, NULL, h.definition FROM schedule_history h
+-- What schedules are called.
+SELECT s.id, s.name FROM schedules s
+
+-- name: desk_names_gone
+-- What schedules were called that are gone.
+SELECT h.schedule_id, h.definition FROM schedule_history h
 WHERE h.deleted = 1 AND h.id = (SELECT MAX(x.id) FROM schedule_history x WHERE x.schedule_id = h.schedule_id)
 
 -- name: desk_add
