@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import json
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 from leasebeat.alerts import AlertEvent, AlertReason, Alerts, CommandDelivery, LogDelivery
 from leasebeat.alerts.alerts import INTERVAL_S, QUEUE
 from leasebeat.runtime import SystemRuntime
+
+
+Eventually = Callable[[Callable[[], object]], None]
 
 
 class StoppedRuntime(SystemRuntime):
@@ -151,14 +155,15 @@ def test_a_failing_command_is_logged_with_what_it_said(log_lines: list[str]) -> 
     assert "exit code 3: no route to mail" in line
 
 
-def test_a_command_that_hangs_is_killed_with_its_children(log_lines: list[str], tmp_path: Path) -> None:
+def test_a_command_that_hangs_is_killed_with_its_children(
+    log_lines: list[str], tmp_path: Path, eventually: Eventually
+) -> None:
     pids = tmp_path / "pids"
     line = f"sleep 600 & echo $$ $! > {pids}; exec sleep 600"
     CommandDelivery(SystemRuntime(), line, timeout_s=0.3).deliver(failed(), 0)
     assert "took longer than 0.3 s and was killed" in log_lines[0]
-    for pid in pids.read_text().split():
-        state = Path(f"/proc/{pid}/stat")
-        assert not state.exists() or state.read_text().split()[2] == "Z"
+    states = [Path(f"/proc/{pid}/stat") for pid in pids.read_text().split()]
+    eventually(lambda: all(not state.exists() or state.read_text().split()[2] == "Z" for state in states))
 
 
 def test_a_command_that_floods_its_output_is_heard_to_the_end(log_lines: list[str]) -> None:
