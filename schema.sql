@@ -123,6 +123,9 @@ CREATE TABLE IF NOT EXISTS runs (
   lane            VARCHAR(64) NULL COMMENT 'lanes.name',
   lane_slot       VARCHAR(80) NULL COMMENT 'LANE:k, held while running',
   follow          TINYINT NULL COMMENT '1: ended, and what hangs on it was not looked at yet',
+  wants           VARCHAR(6) CHARACTER SET ascii COLLATE ascii_bin AS (CASE WHEN follow = 1 THEN 'follow' WHEN status <> 'queued' THEN NULL
+                    WHEN kill_requested = 1 THEN 'kill' WHEN version IS NULL THEN 'dress' WHEN attempt = 0 THEN 'wait' END) STORED
+                    COMMENT 'which sweep may have to look at it: follow, kill, dress, or wait (until expires_at)',
   PRIMARY KEY (fire_at, schedule_id, shard) COMMENT 'the judge: one row per fire and shard; begins with the time for retention',
   UNIQUE KEY serial_held (serial_held) COMMENT 'no two runs of one serial at once',
   UNIQUE KEY lane_slot (lane_slot) COMMENT 'no more runs in a lane than it has slots',
@@ -130,7 +133,7 @@ CREATE TABLE IF NOT EXISTS runs (
   KEY mine (node_id, status) COMMENT 'what a node runs',
   KEY waiting (serial, fire_at) COMMENT 'open runs of one serial, oldest first',
   KEY of_schedule (schedule_id, fire_at) COMMENT 'the runs of one schedule',
-  KEY follow (follow) COMMENT 'marks that were left over',
+  KEY wants (wants, expires_at) COMMENT 'the sweeps find their rows without looking at the queue',
   CONSTRAINT run_status CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'timed_out', 'killed', 'lost', 'skipped', 'missed')),
   CONSTRAINT run_origin CHECK (origin IN ('trigger', 'audit', 'manual', 'after', 'backfill')),
   CONSTRAINT run_shard CHECK (shard >= 0),
@@ -269,7 +272,7 @@ FROM schedules FORCE INDEX (digest);
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW schedule_list AS
 SELECT s.id, s.name, s.description, s.owner, s.cron, s.timezone, s.kind, s.command, s.queue, s.enabled, p.problem,
        (SELECT r.status FROM runs r WHERE r.schedule_id = s.id ORDER BY r.fire_at DESC, r.shard DESC LIMIT 1) AS last_status,
-       (SELECT MAX(r.fire_at) FROM runs r WHERE r.schedule_id = s.id) AS last_at, s.created_at, s.updated_at
+       (SELECT r.fire_at FROM runs r WHERE r.schedule_id = s.id ORDER BY r.fire_at DESC LIMIT 1) AS last_at, s.created_at, s.updated_at
 FROM schedules s LEFT JOIN schedule_problems p ON p.schedule_id = s.id;
 
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW run_list AS

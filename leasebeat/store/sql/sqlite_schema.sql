@@ -371,7 +371,7 @@ CREATE TABLE IF NOT EXISTS schema_info (
 CREATE VIEW IF NOT EXISTS schedule_list AS
 SELECT s.id, s.name, s.description, s.owner, s.cron, s.timezone, s.kind, s.command, s.queue, s.enabled, p.problem,
        (SELECT r.status FROM runs r WHERE r.schedule_id = s.id ORDER BY r.fire_at DESC, r.shard DESC LIMIT 1) AS last_status,
-       (SELECT max(r.fire_at) FROM runs r WHERE r.schedule_id = s.id) AS last_at, s.created_at, s.updated_at
+       (SELECT r.fire_at FROM runs r WHERE r.schedule_id = s.id ORDER BY r.fire_at DESC LIMIT 1) AS last_at, s.created_at, s.updated_at
 FROM schedules s LEFT JOIN schedule_problems p ON p.schedule_id = s.id;
 
 CREATE VIEW IF NOT EXISTS run_list AS
