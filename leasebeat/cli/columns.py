@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated
@@ -96,6 +97,7 @@ def read(texts: Mapping[str, str]) -> dict[str, SqlValue]:
     return found
 
 
+_NAME = re.compile(r"[\w./-]{1,128}")
 _NULLABLE = frozenset(
     [
         "args",
@@ -112,6 +114,12 @@ _NULLABLE = frozenset(
 )
 
 
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        raise ValueError("expected 1 to 128 letters or digits of any script and . _ / -")
+    return text
+
+
 def _whole(text: str) -> int:
     number = values.whole(text)
     if not -(2**31) <= number < 2**31:
@@ -125,6 +133,7 @@ def _json(text: str) -> str:
 
 
 _READERS: dict[str, Callable[[str], SqlValue]] = {
+    "name": _name,
     "args": _json,
     "enabled": values.flag,
     "starts_at": from_text,
