@@ -232,6 +232,8 @@ class MariaDB(Server):
         return [
             *(self._program, *_MARIADB_OPTIONS, f"--datadir={self.data}", f"--socket={self.socket}"),
             *(f"--port={self.port}", f"--bind-address={HOST}", f"--pid-file={self.folder / 'pid'}"),
+            # Never shared: a server that starts removes what others have there, and they crash on it.
+            f"--tmpdir={self.folder}",
             f"--innodb-flush-log-at-trx-commit={1 if self.durable else 2}",
             *self.options,
         ]
@@ -286,9 +288,9 @@ def _version(program: str) -> str:
 def _install_mariadb(data: Path) -> None:
     install, server = need("mariadb-install-db", MariaDB.package), need("mariadbd", MariaDB.package)
     common = ["--no-defaults", f"--datadir={data}", "--innodb-log-file-size=8M", *_AS_ROOT]
-    _must([install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"])
+    _must([install, *common, f"--tmpdir={data}", "--auth-root-authentication-method=normal", "--skip-test-db"])
     # Nobody comes in over TCP without an account of his own.
-    _must([server, *common, "--bootstrap"], "DELETE FROM mysql.global_priv WHERE Host <> 'localhost';\n")
+    _must([server, *common, f"--tmpdir={data}", "--bootstrap"], "DELETE FROM mysql.global_priv WHERE Host <> 'localhost';\n")
 
 
 def _must(command: Sequence[str], text: str = "") -> None:
