@@ -292,6 +292,10 @@ def test_a_refusal_says_what_was_expected(shell: sqlite3.Connection) -> None:
 # --- the same words as in MySQL -----------------------------------------------------------------
 
 
+COMPUTED = {"pull_order", "live_name", "lease_us", "wants"}
+"""Columns that are there for an index only; SQLite has indexes of some rows, and needs fewer of them."""
+
+
 def columns_of_mysql() -> dict[str, list[str]]:
     from leasebeat.store.schema import print_schema
 
@@ -313,7 +317,9 @@ def test_tables_and_columns_are_those_of_mysql_in_the_same_order(shell: sqlite3.
     assert {"schedules", "runs", "nodes"} <= expected.keys()
     for table, columns in expected.items():
         found = [name for _, name, *_ in shell.execute(f"PRAGMA table_xinfo({table})")]
-        assert found == columns, table
+        assert [name for name in found if name not in COMPUTED] == [
+            name for name in columns if name not in COMPUTED
+        ], table
 
 
 @pytest.mark.parametrize("view", ["schedule_list", "run_list", "attempt_list"])
