@@ -287,7 +287,13 @@ def _version(program: str) -> str:
 
 def _install_mariadb(data: Path) -> None:
     install, server = need("mariadb-install-db", MariaDB.package), need("mariadbd", MariaDB.package)
-    common = ["--no-defaults", f"--datadir={data}", f"--tmpdir={data}", "--innodb-log-file-size=8M", *_AS_ROOT]
+    common = [
+        "--no-defaults",
+        f"--datadir={data}",
+        f"--tmpdir={data}",
+        "--innodb-log-file-size=8M",
+        *_AS_ROOT,
+    ]
     _must([install, *common, "--auth-root-authentication-method=normal", "--skip-test-db"])
     # Nobody comes in over TCP without an account of his own.
     _must([server, *common, "--bootstrap"], "DELETE FROM mysql.global_priv WHERE Host <> 'localhost';\n")
