@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from leasebeat.model.node import Member, NodeFacts, NodeState, Vitals
 from leasebeat.store.base import START_FAILED_AWAY, Poll, Role
@@ -12,19 +11,18 @@ from leasebeat.store.session import Record
 from leasebeat.store.sql_rows import Statements, pack
 
 
-def _member(fields: Sequence[Any]) -> Member:
-    node_id, name, state, beat_seq, beat_at, beat_s, slots, queues, roles, stale = fields
+def _member(record: Record) -> Member:
     return Member(
-        id=node_id,
-        name=name,
-        state=NodeState(state),
-        beat_seq=beat_seq,
-        beat_at=beat_at,
-        beat_s=beat_s,
-        slots=slots,
-        queues=queues,
-        roles=frozenset(roles),
-        stale=bool(stale),
+        id=record["id"],
+        name=record["name"],
+        state=NodeState(record["state"]),
+        beat_seq=record["beat_seq"],
+        beat_at=record["beat_at"],
+        beat_s=record["beat_s"],
+        slots=record["slots"],
+        queues=json.loads(record["queues"]),
+        roles=frozenset(json.loads(record["roles"])),
+        stale=bool(record["stale"]),
     )
 
 
@@ -59,13 +57,14 @@ class NodeStatements(Statements):
 
     def poll(self, node_id: str, queues: Sequence[str]) -> Poll:
         """What a node learns with its one statement a second."""
-        (record,) = self._session.query(
+        records = self._session.query(
             "poll", node_id=node_id, queues=pack(queues), start_failed_away=START_FAILED_AWAY
         )
+        record = records[0]  # without a present node: one row, its id NULL
         return Poll(
             now=record["now"],
             digest=record["digest"],
-            members=tuple(map(_member, json.loads(record["members"] or "[]"))),
+            members=tuple(_member(each) for each in records if each["id"] is not None),
             running=record["running"],
             kills=bool(record["kills"]),
             ready=bool(record["ready"]),
@@ -115,7 +114,7 @@ class NodeStatements(Statements):
     def node_named(self, name: str) -> tuple[Member, NodeFacts] | None:
         """The present node of that name."""
         for record in self._session.query("node_named", node_name=name):
-            return _member(json.loads(record["member"])), _facts(record)
+            return _member(record), _facts(record)
         return None
 
     def purge(self, node_id: str, beat_seq: int, watched: bool = True) -> bool:

@@ -135,35 +135,38 @@ ORDER BY h.schedule_id, h.valid_from, h.id
 SELECT definition FROM schedule_history WHERE id = :version
 
 -- name: poll
--- Everything a node wants to know each second, in one round trip. Gives one row; members is a JSON list of
--- [id, name, state, beat_seq, beat_at, beat_s, slots, queues, roles, stale]. queues: JSON list of names.
-SELECT UTC_TIMESTAMP(6) AS now, (SELECT d.digest FROM schedule_digest d) AS digest,
-       (SELECT JSON_ARRAYAGG(JSON_ARRAY(n.id, n.name, n.state, n.beat_seq, TIMESTAMPDIFF(MICROSECOND, TIMESTAMP'1970-01-01 00:00:00', n.beat_at),
-                                        n.beat_s, n.slots, JSON_EXTRACT(n.queues, '$'), JSON_EXTRACT(n.roles, '$'),
-                                        n.beat_at < UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND))
-        FROM nodes n FORCE INDEX (state) WHERE n.state IN ('live', 'cordoned', 'draining')) AS members,
-       (SELECT COUNT(*) FROM runs m FORCE INDEX (mine) WHERE m.node_id = :node_id AND m.status = 'running') AS running,
-       EXISTS (SELECT 1 FROM runs k FORCE INDEX (mine) WHERE k.node_id = :node_id AND k.status = 'running' AND k.kill_requested = 1) AS kills,
-       EXISTS (SELECT STRAIGHT_JOIN 1 FROM JSON_TABLE(:queues, '$[*]' COLUMNS (name VARCHAR(200) PATH '$')) j
-               JOIN runs q FORCE INDEX (pull) ON q.status = 'queued' AND q.queue = j.name
-               JOIN schedules s ON s.id = q.schedule_id
-               WHERE q.ready_at <= UTC_TIMESTAMP(6) AND q.kill_requested = 0 AND q.version IS NOT NULL
-                 AND (q.attempt > 0 OR q.expires_at IS NULL OR q.expires_at > UTC_TIMESTAMP(6))
-                 AND (q.pinned_node_id IS NULL OR q.pinned_node_id = :node_id)
-                 AND (s.enabled = 1 OR q.attempt > 0 OR q.origin = 'manual')
-                 AND NOT (q.reason_code <=> 'start_failed' AND q.node_id = :node_id
-                          AND q.ready_at > UTC_TIMESTAMP(6) - INTERVAL :start_failed_away MICROSECOND)
-                 AND NOT EXISTS (SELECT 1 FROM queues p WHERE p.name = j.name AND p.paused = 1)
-                 AND (q.serial IS NULL OR q.serial_held IS NOT NULL
-                      OR (NOT EXISTS (SELECT 1 FROM runs b WHERE b.serial_held = q.serial)
-                          AND NOT EXISTS (SELECT 1 FROM runs e WHERE e.serial = q.serial AND e.fire_at < q.fire_at)))) AS ready,
-       EXISTS (SELECT STRAIGHT_JOIN 1 FROM nodes g FORCE INDEX (state) JOIN runs o FORCE INDEX (mine) ON o.node_id = g.id AND o.status = 'running'
-               WHERE g.state IN ('purged', 'left')) AS orphans,
-       EXISTS (SELECT 1 FROM runs w FORCE INDEX (pull) LEFT JOIN schedules x ON x.id = w.schedule_id
-               WHERE w.status = 'queued' AND (w.version IS NULL OR w.kill_requested = 1 OR x.id IS NULL
-                                              OR (w.attempt = 0 AND w.expires_at < UTC_TIMESTAMP(6)))) AS sweep,
-       a.holder, a.term, a.expires_at IS NULL OR a.expires_at < UTC_TIMESTAMP(6) AS expired, a.watermark
-FROM (SELECT 1 AS one) t LEFT JOIN roles a ON a.name = 'auditor'
+-- Everything a node wants to know each second, in one round trip: the same of it all in each row, and a row for each present
+-- node (an aggregate of JSON would be a temporary table on disk). Only the auditor looks for queued runs of schedules that
+-- are gone: that look is at every queued row. queues: JSON list of names.
+SELECT STRAIGHT_JOIN t.now, t.digest, t.running, t.kills, t.ready, t.orphans, t.sweep, t.holder, t.term, t.expired, t.watermark,
+       n.id, n.name, n.state, n.beat_seq, n.beat_at, n.beat_s, n.slots, n.queues, n.roles,
+       n.beat_at < UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND AS stale
+FROM (
+  SELECT UTC_TIMESTAMP(6) AS now, (SELECT d.digest FROM schedule_digest d) AS digest,
+         (SELECT COUNT(*) FROM runs m FORCE INDEX (mine) WHERE m.node_id = :node_id AND m.status = 'running') AS running,
+         EXISTS (SELECT 1 FROM runs k FORCE INDEX (mine) WHERE k.node_id = :node_id AND k.status = 'running' AND k.kill_requested = 1) AS kills,
+         EXISTS (SELECT STRAIGHT_JOIN 1 FROM JSON_TABLE(:queues, '$[*]' COLUMNS (name VARCHAR(200) PATH '$')) j
+                 JOIN runs q FORCE INDEX (pull) ON q.status = 'queued' AND q.queue = j.name
+                 JOIN schedules s ON s.id = q.schedule_id
+                 WHERE q.ready_at <= UTC_TIMESTAMP(6) AND q.kill_requested = 0 AND q.version IS NOT NULL
+                   AND (q.attempt > 0 OR q.expires_at IS NULL OR q.expires_at > UTC_TIMESTAMP(6))
+                   AND (q.pinned_node_id IS NULL OR q.pinned_node_id = :node_id)
+                   AND (s.enabled = 1 OR q.attempt > 0 OR q.origin = 'manual')
+                   AND NOT (q.reason_code <=> 'start_failed' AND q.node_id = :node_id
+                            AND q.ready_at > UTC_TIMESTAMP(6) - INTERVAL :start_failed_away MICROSECOND)
+                   AND NOT EXISTS (SELECT 1 FROM queues p WHERE p.name = j.name AND p.paused = 1)
+                   AND (q.serial IS NULL OR q.serial_held IS NOT NULL
+                        OR (NOT EXISTS (SELECT 1 FROM runs b WHERE b.serial_held = q.serial)
+                            AND NOT EXISTS (SELECT 1 FROM runs e WHERE e.serial = q.serial AND e.fire_at < q.fire_at)))) AS ready,
+         EXISTS (SELECT STRAIGHT_JOIN 1 FROM nodes g FORCE INDEX (state) JOIN runs o FORCE INDEX (mine) ON o.node_id = g.id AND o.status = 'running'
+                 WHERE g.state IN ('purged', 'left')) AS orphans,
+         EXISTS (SELECT 1 FROM runs w FORCE INDEX (wants) WHERE w.wants IN ('dress', 'kill'))
+         OR EXISTS (SELECT 1 FROM runs w FORCE INDEX (wants) WHERE w.wants = 'wait' AND w.expires_at < UTC_TIMESTAMP(6))
+         OR IF(a.holder = :node_id, EXISTS (SELECT STRAIGHT_JOIN 1 FROM runs w FORCE INDEX (pull) LEFT JOIN schedules x ON x.id = w.schedule_id
+                                            WHERE w.status = 'queued' AND x.id IS NULL), 0) AS sweep,
+         a.holder, a.term, a.expires_at IS NULL OR a.expires_at < UTC_TIMESTAMP(6) AS expired, a.watermark
+  FROM (SELECT 1 AS one) u LEFT JOIN roles a ON a.name = 'auditor' LIMIT 1
+) t LEFT JOIN nodes n FORCE INDEX (state) ON n.state IN ('live', 'cordoned', 'draining')
 
 -- name: mine
 -- What the store says this node runs.
@@ -365,11 +368,10 @@ WHERE id = :node_id AND state IN ('live', 'cordoned', 'draining')
 UPDATE nodes SET state = :state WHERE id = :node_id AND state IN ('live', 'cordoned', 'draining')
 
 -- name: node_named
--- The present node of a name: its facts, and as member what poll says of it.
-SELECT n.id, n.name, n.host, n.address, n.pid, n.boot_id, n.pid_namespace, n.process_start, n.slots, n.beat_s, n.queues, n.roles, n.version, n.tzdata, n.state,
-       JSON_ARRAY(n.id, n.name, n.state, n.beat_seq, TIMESTAMPDIFF(MICROSECOND, TIMESTAMP'1970-01-01 00:00:00', n.beat_at), n.beat_s, n.slots,
-                  JSON_EXTRACT(n.queues, '$'), JSON_EXTRACT(n.roles, '$'),
-                  n.beat_at < UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND) AS member
+-- The present node of a name: what poll says of it, and its facts.
+SELECT n.id, n.name, n.state, n.beat_seq, n.beat_at, n.beat_s, n.slots, n.queues, n.roles,
+       n.beat_at < UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND AS stale,
+       n.host, n.address, n.pid, n.boot_id, n.pid_namespace, n.process_start, n.version, n.tzdata
 FROM nodes n WHERE n.live_name = :node_name
 
 -- name: purge
@@ -418,7 +420,7 @@ WHERE r.status = 'running' AND COALESCE(r.node_id, '') = j.n AND r.attempt = j.a
 
 -- name: undressed
 -- Queued rows that were put in by hand or by a command, and lack their version.
-SELECT fire_at, schedule_id, shard FROM runs FORCE INDEX (pull) WHERE status = 'queued' AND version IS NULL LIMIT :limit
+SELECT fire_at, schedule_id, shard FROM runs FORCE INDEX (wants) WHERE wants = 'dress' LIMIT :limit
 
 -- name: dress
 -- Give such rows what their schedules say, before any node may pull them. 1062: another run holds the serial.
@@ -431,9 +433,9 @@ WHERE r.status = 'queued' AND r.version IS NULL
 
 -- name: close_killed
 -- Nobody owns a queued run, so that nobody else would end it.
-UPDATE runs FORCE INDEX (pull) SET status = 'killed', reason_code = 'kill_requested', reason = 'killed while it was queued', finished_at = UTC_TIMESTAMP(6),
+UPDATE runs FORCE INDEX (wants) SET status = 'killed', reason_code = 'kill_requested', reason = 'killed while it was queued', finished_at = UTC_TIMESTAMP(6),
        serial = NULL, serial_held = NULL
-WHERE status = 'queued' AND kill_requested = 1 LIMIT :limit
+WHERE wants = 'kill' LIMIT :limit
 
 -- name: close_deleted
 -- Queued runs of schedules that are gone.
@@ -443,9 +445,9 @@ WHERE status = 'queued' AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.id = r
 
 -- name: expire
 -- Queued runs that never started, and may not any more.
-UPDATE runs FORCE INDEX (pull) SET status = 'missed', reason_code = 'no_slot', reason = 'no node with a free slot took it in time', finished_at = UTC_TIMESTAMP(6),
+UPDATE runs FORCE INDEX (wants) SET status = 'missed', reason_code = 'no_slot', reason = 'no node with a free slot took it in time', finished_at = UTC_TIMESTAMP(6),
        serial = NULL, serial_held = NULL
-WHERE status = 'queued' AND attempt = 0 AND expires_at < UTC_TIMESTAMP(6) LIMIT :limit
+WHERE wants = 'wait' AND expires_at < UTC_TIMESTAMP(6) LIMIT :limit
 
 -- name: lead
 -- Take the auditor's role when nobody has it.

@@ -135,11 +135,12 @@ ORDER BY h.schedule_id, h.valid_from, h.id
 SELECT definition FROM schedule_history WHERE id = :version
 
 -- name: poll
--- A node's one look a second.
+-- A node's one look a second: the same of it all in each row, and a row for each present node.
+SELECT t.now, t.digest, t.running, t.kills, t.ready, t.orphans, t.sweep, t.holder, t.term, t.expired, t.watermark,
+       n.id, n.name, n.state, n.beat_seq, n.beat_at, n.beat_s, n.slots, n.queues, n.roles,
+       n.beat_at < utc_in(-n.lease_us) AS stale
+FROM (
 SELECT utc_now() AS now, (SELECT digest FROM schedule_digest) AS digest,
-       (SELECT json_group_array(json_array(n.id, n.name, n.state, n.beat_seq, utc_micros(n.beat_at), n.beat_s, n.slots,
-                                           json(n.queues), json(n.roles), n.beat_at < utc_in(-n.lease_us)))
-        FROM nodes n WHERE n.live_name IS NOT NULL) AS members,
        (SELECT count(*) FROM runs r WHERE r.node_id = :node_id AND r.status = 'running') AS running,
        EXISTS (SELECT 1 FROM runs r WHERE r.node_id = :node_id AND r.status = 'running' AND r.kill_requested = 1) AS kills,
        EXISTS (SELECT 1 FROM json_each(:queues) w CROSS JOIN runs q INDEXED BY pull ON q.queue = w.value AND q.status = 'queued'
@@ -162,6 +163,7 @@ SELECT utc_now() AS now, (SELECT digest FROM schedule_digest) AS digest,
                   AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.id = q.schedule_id)) AS sweep,
        a.holder, a.term, a.expires_at IS NULL OR a.expires_at < utc_now() AS expired, a.watermark
 FROM (SELECT 1) LEFT JOIN roles a ON a.name = 'auditor'
+) t LEFT JOIN nodes n ON n.live_name IS NOT NULL
 
 -- name: mine
 -- What the store says this node runs.
@@ -505,10 +507,9 @@ UPDATE nodes SET state = :state WHERE id = :node_id AND state IN ('live', 'cordo
 
 -- name: node_named
 -- The present node of a name.
-SELECT json_array(n.id, n.name, n.state, n.beat_seq, utc_micros(n.beat_at), n.beat_s, n.slots, json(n.queues),
-                  json(n.roles), n.beat_at < utc_in(-n.lease_us)) AS member,
-       n.id, n.name, n.host, n.address, n.pid, n.boot_id, n.pid_namespace, n.process_start, n.slots, n.beat_s, n.queues,
-       n.roles, n.version, n.tzdata, n.state
+SELECT n.id, n.name, n.state, n.beat_seq, n.beat_at, n.beat_s, n.slots, n.queues, n.roles,
+       n.beat_at < utc_in(-n.lease_us) AS stale,
+       n.host, n.address, n.pid, n.boot_id, n.pid_namespace, n.process_start, n.version, n.tzdata
 FROM nodes n WHERE n.live_name = :node_name
 
 -- name: purge
