@@ -181,9 +181,9 @@ class PythonThreads:
             thread.given_up = True
             self._given_up.add(thread)
             self._threads.discard(thread)
-            if self._queue.qsize() > 0:
-                self._add_thread()
         job.done(job.launch, outcome)
+        if self._queue.qsize() > 0:
+            self._add_thread()
 
 
 def _init(command: str) -> str | None:
