@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,11 +15,20 @@ from leasebeat.store.sqlite import create, utc_micros, utc_text
 T = "2026-11-20 03:00:00.000000"
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store as `init` leaves it."""
+    path = tmp_path_factory.mktemp("made") / "store.db"
+    create(path)
+    return path
+
+
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+def shell(made: Path, tmp_path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that knows nothing of Leasebeat: no functions, no settings of ours."""
-    create(tmp_path / "store.db")
+    shutil.copy(made, tmp_path)
     with closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as raw:
+        raw.execute("PRAGMA synchronous = OFF")
         raw.execute("INSERT INTO schedules (name, cron, command) VALUES ('job', '0 3 * * *', 'true')")
         yield raw
 
