@@ -132,6 +132,7 @@ def findings(evidence: Evidence) -> list[str]:
         _early,
         _take_overs,
         _living_purged,
+        _lost,
     )
     return [sentence for check in checks for sentence in check(evidence, found)]
 
@@ -317,3 +318,16 @@ def _living_purged(evidence: Evidence, _: list[Execution]) -> Iterator[str]:
     for node in evidence.nodes:
         if node.state == "purged" and node.id not in evidence.deaths:
             yield f"{node.name} ({node.id}) was purged, and nothing had happened to it"
+
+
+def _lost(evidence: Evidence, _: list[Execution]) -> Iterator[str]:
+    """A run is given up only after its third node has died: it might be what kills them."""
+    for run in evidence.runs:
+        if run.status != "lost":
+            continue
+        holders = {(a.attempt, a.node_id) for a in evidence.attempts if a.key == run.key}
+        dead = [
+            node_id for _, node_id in {*holders, (run.attempt, run.node_id)} if node_id in evidence.deaths
+        ]
+        if len(dead) < 3:
+            yield f"{run.key} is lost, and only {len(dead)} of the nodes that held it died"

@@ -11,17 +11,19 @@ fault log of the checker (`evidence.py`). At the end of the block nothing of the
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from leasebeat import faults
 from leasebeat.model.instant import SECOND, Instant, from_datetime
 from leasebeat.testing.evidence import (
     AttemptRow,
@@ -83,9 +85,14 @@ class Worker:
         self.log = fleet.folder / f"{name}.log"
         self.clock = fleet.folder / f"{name}.clock"
 
-    def start(self, faketime: str = "", **settings: object) -> Worker:
-        """Start it. `settings` are `node_slots=4` for `[node] slots`; `faketime` shifts its wall clock."""
-        extra = {f"LEASEBEAT_{name.upper().replace('_', '__', 1)}": str(v) for name, v in settings.items()}
+    def start(self, *, faketime: str = "", fault: str = "", **settings: object) -> Worker:
+        """Start it. `settings` are `node_slots=4` for `[node] slots`.
+
+        `faketime` shifts its wall clock, like `+30s`; `fault` is a fault point, like `after_gate:3`.
+        """
+        extra = _variables(settings)
+        if fault:
+            extra[faults.VARIABLE] = fault
         if faketime:
             write_clock(self.clock, faketime)
             extra |= faketime_environ(self.clock)
@@ -116,6 +123,10 @@ class Worker:
         )
         assert rows, f"{self.name} has not joined; see {self.log}:\n{self.tail()}"
         return str(rows[0]["id"])
+
+    def set_clock(self, offset: str) -> None:
+        """Shift its wall clock while it runs. Only when it was started with `faketime`."""
+        write_clock(self.clock, offset)
 
     def kill(self) -> None:
         """SIGKILL, as a power cut of this process alone. Noted in the fault log."""
@@ -189,8 +200,7 @@ class Fleet:
         """A worker that is not started yet."""
         kept = {name: text for name, text in os.environ.items() if not name.startswith("LEASEBEAT_")}
         told = {**self._settings, "node_name": name, "node_state_dir": self.folder / f"{name}.state"}
-        environ = {f"LEASEBEAT_{key.upper().replace('_', '__', 1)}": str(v) for key, v in told.items()}
-        self.workers[name] = Worker(self, name, {**kept, **environ})
+        self.workers[name] = Worker(self, name, {**kept, **_variables(told)})
         return self.workers[name]
 
     def start(self, *names: str) -> None:
@@ -221,20 +231,24 @@ class Fleet:
 
     # tasks and schedules
 
-    def schedule(self, name: str, cron: str = "* * * * * *", **columns: object) -> None:
-        """Insert a schedule whose task gives evidence. Names end in `-NUMBER`; other columns as given."""
-        longest = columns.pop("longest", 40)  # tenths of a second
-        env = {"EVIDENCE": str(self.evidence), "LONGEST": str(longest)}
-        row: dict[str, object] = {
-            "name": name,
-            "cron": cron,
+    def schedule(self, *rows: Mapping[str, object]) -> None:
+        """Insert schedules whose tasks give evidence, each second unless a row says otherwise.
+
+        Names end in `-NUMBER`. `longest` is no column: tenths of a second that a task lasts at most.
+        """
+        self.store.rows(*(self._insert(row) for row in rows))
+
+    def _insert(self, row: Mapping[str, object]) -> str:
+        env = {"EVIDENCE": str(self.evidence), "LONGEST": str(row.get("longest", 40))}
+        whole: dict[str, object] = {
+            "cron": "* * * * * *",
             "command": f". {self.folder}/task.sh",
             "args": json.dumps({"env": env}),
             "overlap": "allow",
-            **columns,
+            **{column: found for column, found in row.items() if column != "longest"},
         }
-        values = ", ".join(_literal(v) for v in row.values())
-        self.store.rows(f"INSERT INTO schedules ({', '.join(row)}) VALUES ({values})")
+        values = ", ".join(_literal(found) for found in whole.values())
+        return f"INSERT INTO schedules ({', '.join(whole)}) VALUES ({values})"
 
     def task_pids(self, mark: str = "") -> list[int]:
         """The processes whose environment holds `mark`; by default all tasks of this fleet."""
@@ -292,12 +306,18 @@ class Fleet:
 
 def in_window(first: Instant, end: Instant) -> dict[str, str]:
     """The columns that let a schedule fire from `first` to before `end`."""
-    return {"starts_at": _utc(first), "ends_at": _utc(end)}
+    return {"starts_at": utc(first), "ends_at": utc(end)}
 
 
 def numbered(word: str, count: int) -> list[str]:
     """Names as `Fleet.schedule` wants them."""
     return [f"{word}-{number}" for number in range(1, count + 1)]
+
+
+def mixed(names: Sequence[str], **columns: object) -> list[dict[str, object]]:
+    """Rows for `Fleet.schedule`, on the three routes in turn."""
+    routes = itertools.cycle(("any", "spread", "sticky"))
+    return [{"name": name, "route": route, **columns} for name, route in zip(names, routes, strict=False)]
 
 
 def sleep_until(store: PrivateStore, instant: Instant) -> None:
@@ -306,7 +326,13 @@ def sleep_until(store: PrivateStore, instant: Instant) -> None:
         time.sleep(min(1.0, left / SECOND))
 
 
-def _utc(instant: Instant) -> str:
+def _variables(settings: Mapping[str, object]) -> dict[str, str]:
+    """`node_slots` as the variable that sets `[node] slots`."""
+    return {f"LEASEBEAT_{key.upper().replace('_', '__', 1)}": str(v) for key, v in settings.items()}
+
+
+def utc(instant: Instant) -> str:
+    """As SQL takes it."""
     return datetime.fromtimestamp(instant / SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
 
 

@@ -33,8 +33,8 @@ class PrivateStore(Protocol):
 
     url: str  #: for `[store] url` of the workers
 
-    def rows(self, statement: str) -> list[Row]:
-        """Run one statement, committed at once; its rows by column."""
+    def rows(self, *statements: str) -> list[Row]:
+        """Run statements, each committed at once; the rows of the last, by column."""
         ...
 
     def now(self) -> Instant:
@@ -60,10 +60,11 @@ class PrivateMysql:
         self._admin = StoreUrl.parse(self.admin_url)
         self.rows(f"UPDATE schema_info SET installation = CONCAT('{PRIVATE}', installation)")
 
-    def rows(self, statement: str) -> list[Row]:
+    def rows(self, *statements: str) -> list[Row]:
         with connect(self._admin) as connection, connection.cursor(DictCursor) as cursor:
             cursor.execute("SET time_zone = '+00:00'")
-            cursor.execute(statement)
+            for statement in statements:
+                cursor.execute(statement)
             return list(cast("Sequence[Row]", cursor.fetchall()))
 
     def now(self) -> Instant:
@@ -84,10 +85,13 @@ class PrivateSqlite:
         session.close()
         self.rows(f"UPDATE schema_info SET installation = '{PRIVATE}' || installation")
 
-    def rows(self, statement: str) -> list[Row]:
+    def rows(self, *statements: str) -> list[Row]:
+        found: list[Row] = []
         with closing(sqlite3.connect(self.path, timeout=10, isolation_level=None)) as file:
             file.row_factory = sqlite3.Row
-            return [dict(row) for row in file.execute(statement)]
+            for statement in statements:
+                found = [dict(row) for row in file.execute(statement)]
+        return found
 
     def now(self) -> Instant:
         return from_datetime(datetime.now(UTC))  # the store's clock is the host's

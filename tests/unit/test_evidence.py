@@ -198,6 +198,25 @@ def test_the_purge_of_a_living_node_is_found() -> None:
     assert only(replace(clean(), deaths={})) == "b (b) was purged, and nothing had happened to it"
 
 
+def test_a_run_given_up_too_soon_is_found() -> None:
+    history = clean()
+    lost = [*history.runs[:2], replace(history.runs[2], status="lost")]
+    assert (
+        only(replace(history, runs=lost)) == f"{KEYS[2]} is lost, and only 1 of the nodes that held it died"
+    )
+
+
+def test_a_run_may_be_given_up_after_its_third_dead_node() -> None:
+    history = clean()
+    tries = [
+        *history.attempts,
+        AttemptRow(KEYS[2], 2, "b", "lost", at(5)),
+        AttemptRow(KEYS[2], 3, "b", "lost", at(6)),
+    ]
+    lost = [*history.runs[:2], RunRow(KEYS[2], "lost", 3, "b", at(6), at(7))]
+    assert findings(replace(history, runs=lost, attempts=tries, lines=history.lines[:6])) == []
+
+
 def test_a_line_that_no_task_writes_is_an_error() -> None:
     with pytest.raises(ValueError, match="line 1 of the evidence makes no sense"):
         executions([line(KEYS[0], "end", 1)])

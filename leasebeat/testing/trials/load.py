@@ -9,13 +9,12 @@ from pathlib import Path
 
 from leasebeat.model.instant import SECOND
 from leasebeat.testing.evidence import Evidence, executions, findings, second_keys
-from leasebeat.testing.fleet import Fleet, in_window, numbered, sleep_until, until
+from leasebeat.testing.fleet import Fleet, in_window, mixed, numbered, sleep_until, until
 from leasebeat.testing.private import PrivateMysql
 from leasebeat.testing.servers import MariaDB, Redis
 
 __all__ = ["LoadResult", "run"]
 
-ROUTES = ("any", "spread", "sticky")
 SETTLE_S = 60.0
 
 
@@ -56,8 +55,8 @@ def run(
         names = numbered("load", schedules)
         first = fleet.next_second(4)
         end = first + seconds * SECOND
-        for number, name in enumerate(names):
-            fleet.schedule(name, route=ROUTES[number % 3], **in_window(first, end))
+        fleet.schedule(*mixed(names, **in_window(first, end)))
+        assert fleet.store.now() < first, "the schedules were not there in time"
         faults = _faults(fleet, mariadb, redis, beat_s)
         busy: list[int] = []
         for number, fault in enumerate(faults):
