@@ -153,7 +153,16 @@ def runs(
     *,
     follow: Annotated[bool, flag("Go on and show runs as they change.", ["--follow", "-f"])] = False,
     failed: Annotated[bool, flag("Only failed, timed_out, lost and missed ones.")] = False,
-    status: Annotated[list[Status] | None, Parameter(help="Only those of this status.", negative="")] = None,
+    status: Annotated[
+        list[str] | None,
+        Parameter(
+            help="Only those of this status; may be repeated.",
+            choices=[status.value for status in Status],
+            negative="",
+            metavar="STATUS",
+            consume_multiple=False,
+        ),
+    ] = None,
     since: Annotated[
         str | None, Parameter(help="Only those due since: 1h (ago), or an instant.", metavar="WHEN")
     ] = None,
@@ -183,7 +192,7 @@ class _Look:
 
     desk: Desk
     pattern: str | None
-    statuses: Sequence[Status]
+    statuses: Sequence[str]
     since: Instant | None
 
     def __call__(self, count: int) -> list[dict[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from leasebeat.cli.commands import COMMANDS
 from tests.integration.commands import Commands
 
 WORKER = [sys.executable, str(Path(__file__).parents[2] / "worker.py")]
@@ -32,7 +34,7 @@ def node(lb_on_sqlite: Commands, tmp_path: Path) -> Iterator[Commands]:
 
 def test_run_wait_prints_what_the_task_printed_and_ends_as_it_ended(node: Commands) -> None:
     node.json("edit", "backup", "--command", "echo saved")
-    result = node("run", "backup", "--wait")
+    result = node(*shlex.split(COMMANDS["run"][1])[1:])  # the example of docs/cli.md
     assert (result.code, result.out) == (0, "saved\n")
     assert ": succeeded" in result.err
     node.json("edit", "backup", "--command", "echo broken; exit 7")

@@ -68,6 +68,11 @@ def test_a_run_in_json_has_its_key_schedule_node_and_columns(backup: Commands) -
     }
 
 
+def test_a_status_that_does_not_exist_is_a_usage_error_that_names_those_that_do(backup: Commands) -> None:
+    result = backup("runs", "--status", "timedout")
+    assert (result.code, "timed_out" in result.err) == (2, True)
+
+
 def test_keys_stay_whole_where_the_output_is_no_terminal(backup: Commands) -> None:
     name = "x" * 128
     backup.json("add", name, "--cron", "@daily", "--command", "true")
@@ -136,9 +141,10 @@ def test_run_puts_a_run_into_the_queue_under_the_name_of_who_asked(backup: Comma
 
 
 @pytest.mark.parametrize("args", ["{", "[]", "5"])
-def test_run_refuses_args_that_are_no_json_object(args: str, backup: Commands) -> None:
-    assert backup("run", "backup", "--args", args).code == 2
-    assert backup.json("runs") == []
+def test_run_refuses_args_that_are_no_json_object(args: str, lb_on_sqlite: Commands) -> None:
+    lb_on_sqlite.json("add", "backup", "--cron", "@daily", "--command", "true")
+    assert lb_on_sqlite("run", "backup", "--args", args).code == 2
+    assert lb_on_sqlite.json("runs") == []
 
 
 def test_logs_in_a_pipe_are_the_bytes_that_the_task_printed(backup: Commands) -> None:

@@ -65,8 +65,8 @@ def test_a_definition_that_cannot_be_used_is_not_written_and_all_problems_are_to
 
 
 @pytest.mark.parametrize("words", [["--cron", "@daily"], ["--command", "x"], ["--in", "5", "--command", "x"]])
-def test_add_without_what_a_row_needs_is_a_usage_error(words: list[str], lb: Commands) -> None:
-    assert lb("add", "x", *words).code == 2
+def test_add_without_what_a_row_needs_is_a_usage_error(words: list[str], lb_on_sqlite: Commands) -> None:
+    assert lb_on_sqlite("add", "x", *words).code == 2
 
 
 def test_a_name_that_no_row_may_have_is_a_usage_error(lb: Commands) -> None:
@@ -181,8 +181,8 @@ def test_preview_of_a_schedule_keeps_to_its_zone_and_window(lb: Commands) -> Non
     assert lb.json("preview", "backup") == ["2031-01-01T18:00:00Z", "2031-01-02T18:00:00Z"]
 
 
-def test_a_name_that_is_no_text_is_a_usage_error(lb: Commands) -> None:
-    assert lb("show", "\udcff").code == 2
+def test_a_name_that_is_no_text_is_a_usage_error(lb_on_sqlite: Commands) -> None:
+    assert lb_on_sqlite("show", "\udcff").code == 2
 
 
 def test_numbers_too_large_for_the_table_are_a_usage_error(three: Commands) -> None:
