@@ -7,6 +7,7 @@ both streams in one, is read as fast as it comes, whatever it is, and its last 6
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import cast
 
 from leasebeat.errors import LeasebeatError, StartFailed
@@ -86,6 +88,7 @@ class ShellExecutor:
         self._loop = loop
         self._leash = leash
         self._runs: dict[tuple[RunKey, int], _Run] = {}
+        self._swept = False
 
     def refuse(self, schedule: Schedule) -> str | None:
         """Why this host does not run it, as sentences; None if it does."""
@@ -132,7 +135,7 @@ class ShellExecutor:
             **task_variables(launch),
         }
         text = resolve(args.get("stdin"), "args.stdin")
-        result_path = self._result_file(account)
+        result_path = self._result_file(account, launch.node_id)
         environment["LEASEBEAT_RESULT"] = result_path
         output_fd, child_fd = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(output_fd, False)
@@ -148,14 +151,25 @@ class ShellExecutor:
         )
         return _Run(launch, done, account, result_path, order, output_fd)
 
-    def _result_file(self, account: Account) -> str:
+    def _result_file(self, account: Account, node_id: str) -> str:
+        if not self._swept:
+            self._sweep()
         # Another user could not reach a file in the worker's own folder.
         own = account.uid == os.geteuid()
-        fd, path = tempfile.mkstemp(".json", "leasebeat-", self._options.state_dir if own else None)
+        fd, path = tempfile.mkstemp(".json", _prefix(node_id), self._options.state_dir if own else None)
         if not own:
             os.fchown(fd, account.uid, account.gid)
         os.close(fd)
         return path
+
+    def _sweep(self) -> None:
+        """Remove the result files of a predecessor that was killed."""
+        self._swept = True
+        if (dead := self._leash.predecessor) is None:
+            return
+        for folder in {Path(tempfile.gettempdir()), self._options.state_dir or Path(tempfile.gettempdir())}:
+            for path in folder.glob(f"{glob.escape(_prefix(dead))}*.json"):
+                path.unlink(missing_ok=True)
 
     # -- in the loop's thread
 
@@ -218,6 +232,10 @@ class ShellExecutor:
         with suppress(FileNotFoundError):  # the task may remove it
             os.unlink(run.result_path)
         run.done(run.launch, outcome)
+
+
+def _prefix(node_id: str) -> str:
+    return f"leasebeat-{node_id}-"
 
 
 def not_started(reason: str) -> Outcome:

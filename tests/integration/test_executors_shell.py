@@ -285,6 +285,16 @@ def test_a_result_that_cannot_be_kept_is_told_and_does_not_fail_the_run(
     assert reason in outcome.reason
 
 
+def test_result_files_of_a_killed_predecessor_are_removed(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    lock.write_text("dead")
+    for name in ("leasebeat-dead-1.json", "leasebeat-other-1.json"):
+        (tmp_path / name).touch()
+    with bench(ExecutorOptions(state_dir=tmp_path), lock_path=lock) as made:
+        assert made.run("ls $(dirname $LEASEBEAT_RESULT)", node_id="new").kind is OK
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["leasebeat-other-1.json", "lock"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_run_as_changes_user_groups_and_home() -> None:
     with bench(ExecutorOptions(allow_users=("nobody",))) as made:
