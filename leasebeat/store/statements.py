@@ -70,7 +70,6 @@ def to_pyformat(text: str) -> str:
 def load(dialect: str) -> dict[str, str]:
     """The texts of a dialect's statements, "mysql" or "sqlite", by name, as its driver wants them."""
     folder = files("leasebeat.store") / "sql"
-    parts = [folder / f"{dialect}.sql", folder / "desk.sql"]
-    source = "\n".join(part.read_text(encoding="utf-8") for part in parts if part.is_file())
+    source = "\n".join((folder / name).read_text(encoding="utf-8") for name in (f"{dialect}.sql", "desk.sql"))
     translate = to_pyformat if dialect == "mysql" else str
     return {name: translate(statement.text) for name, statement in parse(source).items()}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import secrets
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -26,7 +24,7 @@ from leasebeat.store.mysql import MysqlSession
 from leasebeat.store.sql import SqlStore
 from leasebeat.store.sqlite import SqliteSession, utc_micros, utc_text
 from leasebeat.store.url import StoreUrl
-from leasebeat.testing.mysql import MySQL, connect, url_text
+from leasebeat.testing.mysql import connect
 from leasebeat.testing.simstore import Server, direct
 from leasebeat.testing.simstore.tables import Run
 
@@ -345,31 +343,6 @@ def _micros(name: str, value: Any) -> Any:
     return utc_micros(value) if is_instant(name) else value
 
 
-# --- a database for the worker's account ----------------------------------------------------------
-
-GRANTS = Path(__file__).parents[2] / "deploy" / "grants.sql"
-
-
-def make_accounts(server: MySQL, owner: StoreUrl) -> dict[str, StoreUrl]:
-    """The accounts of deploy/grants.sql for this database, by their last word: worker, console, owner."""
-    mark = secrets.token_hex(4)
-    text = GRANTS.read_text().replace("leasebeat.", f"{owner.database}.")
-    text = re.sub(r"'leasebeat_(\w+)'", rf"'\1_{mark}'", text)
-    server.run(*_parts(text), database=None)
-    found = re.findall(r"CREATE USER IF NOT EXISTS '(\w+)'@'%' IDENTIFIED BY '([^']+)'", text)
-    at = replace(owner, unix_socket=None, host="127.0.0.1" if owner.unix_socket else owner.host)
-    return {name.partition("_")[0]: replace(at, user=name, password=password) for name, password in found}
-
-
-def drop_accounts(server: MySQL, accounts: Mapping[str, StoreUrl]) -> None:
-    server.run(*(f"DROP USER '{url.user}'@'%'" for url in accounts.values()), database=None)
-
-
-def _parts(text: str) -> list[str]:
-    lines = [line for line in text.splitlines() if not line.startswith("--")]
-    return [part for part in "\n".join(lines).split(";") if part.strip()]
-
-
 def empty(url: StoreUrl) -> None:
     """Take everything out of a store but what `init` put in."""
     with connect(url) as owner, owner.cursor() as cursor:
@@ -380,10 +353,6 @@ def empty(url: StoreUrl) -> None:
         for (table,) in cursor.fetchall():
             cursor.execute(f"DELETE FROM {table}")
         cursor.execute("INSERT INTO roles (name) VALUES ('auditor')")
-
-
-def url_of(url: StoreUrl) -> str:
-    return url_text(url)
 
 
 # --- the simulated store ------------------------------------------------------------------------
