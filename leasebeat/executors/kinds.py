@@ -16,11 +16,15 @@ def open_executors(
 ) -> dict[str, Executor]:
     """The executors of this host by kind; libraries that they need are imported at first use."""
     from leasebeat.executors.http import HttpExecutor
-    from leasebeat.executors.python import python_executor
+    from leasebeat.executors.python_pool import PythonPool
+    from leasebeat.executors.python_threads import PythonThreads
     from leasebeat.executors.shell import ShellExecutor
 
+    in_threads = options.python_isolation == "thread"
     return {
         "shell": ShellExecutor(options, loop, leash),
-        "python": python_executor(options, runtime, loop, leash),
+        "python": PythonThreads(options, runtime, loop, leash)
+        if in_threads
+        else PythonPool(options, loop, leash),
         "http": HttpExecutor(options, runtime, loop, leash),
     }

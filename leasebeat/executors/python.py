@@ -1,16 +1,12 @@
-"""Python tasks: `package.module:function`, in child processes or in threads of the worker."""
+"""What both ways of running Python tasks ask of a row: `package.module:function` and its args."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from leasebeat.executors import arguments, python_call
-from leasebeat.executors.base import Executor
-from leasebeat.executors.leash import GuardianLeash
-from leasebeat.executors.loop import Loop
 from leasebeat.executors.options import ExecutorOptions
 from leasebeat.model.schedule import Schedule
-from leasebeat.runtime import Runtime
 
 _IN_PROCESS: dict[str, arguments.Check] = {
     "kwargs": arguments.keywords,
@@ -18,17 +14,6 @@ _IN_PROCESS: dict[str, arguments.Check] = {
     "cwd": arguments.absolute_path,
 }
 _IN_THREAD: dict[str, arguments.Check] = {"kwargs": arguments.keywords}
-
-
-def python_executor(options: ExecutorOptions, runtime: Runtime, loop: Loop, leash: GuardianLeash) -> Executor:
-    """The executor of the kind `python` that `python_isolation` asks for."""
-    if options.python_isolation == "thread":
-        from leasebeat.executors.python_threads import PythonThreads
-
-        return PythonThreads(options, runtime, loop, leash)
-    from leasebeat.executors.python_pool import PythonPool
-
-    return PythonPool(options, loop, leash)
 
 
 def refuse(schedule: Schedule, options: ExecutorOptions) -> str | None:

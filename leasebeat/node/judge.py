@@ -15,10 +15,16 @@ from leasebeat.triggers import trigger_for
 
 ARGS_KEYS: dict[str, frozenset[str]] = {
     "shell": frozenset({"env", "cwd", "stdin", "success_codes", "leftovers"}),
-    "python": frozenset({"env", "cwd", "stdin", "success_codes", "leftovers", "kwargs"}),
+    "python": frozenset({"env", "cwd", "kwargs"}),
     "http": frozenset({"method", "headers", "body", "success_codes"}),
 }
 """The keys of `args` that each kind knows."""
+
+LATER_ARGS: dict[str, frozenset[str]] = {
+    "shell": frozenset({"memory_mb", "pids_max"}),
+    "python": frozenset({"stdin", "success_codes", "leftovers", "memory_mb", "pids_max"}),
+}
+"""Keys that have a meaning for the kind, and that this build cannot honour yet."""
 
 BUILT: dict[str, tuple[object, ...]] = {
     "kind": (
@@ -71,7 +77,9 @@ def _not_built(schedule: Schedule) -> Iterator[str]:
 def _unknown_args(schedule: Schedule) -> Iterator[str]:
     known = ARGS_KEYS.get(schedule.kind, frozenset())
     for key in sorted(schedule.args.keys() - known):
-        yield f"args has the unknown key {key!r}; {schedule.kind} knows {', '.join(sorted(known))}"
+        later = key in LATER_ARGS.get(schedule.kind, ())
+        what = f"args.{key} is not built yet for" if later else f"args has the unknown key {key!r} for"
+        yield f"{what} kind {schedule.kind}, which knows {', '.join(sorted(known))}"
 
 
 def _unusable(schedule: Schedule) -> Iterator[str]:

@@ -17,10 +17,10 @@ from typing import Any
 
 from leasebeat.executors import processes
 from leasebeat.executors.base import Executor, Launch
+from leasebeat.executors.kinds import open_executors
 from leasebeat.executors.leash import GuardianLeash
 from leasebeat.executors.loop import Loop
 from leasebeat.executors.options import ExecutorOptions
-from leasebeat.executors.python import python_executor
 from leasebeat.executors.shell import ShellExecutor
 from leasebeat.model.run import Outcome, RunKey, key_text
 from leasebeat.model.schedule import Schedule
@@ -147,7 +147,7 @@ def _work(order: dict[str, Any]) -> None:
         made.start(launch(command, node_id=order["node"], **order["columns"]))
     until(lambda: len(carrying(order["node"])) >= len(order["commands"]))
     options = ExecutorOptions(python_isolation="thread")
-    in_threads = python_executor(options, made.runtime, made.loop, made.leash)
+    in_threads = open_executors(options, made.runtime, made.loop, made.leash)["python"]
     for command in order["threads"]:
         made.start(launch(command, node_id=order["node"], **order["columns"]), in_threads)
     if order["threads"]:

@@ -17,8 +17,8 @@ import leasebeat
 from leasebeat.errors import NotFound
 from leasebeat.executors import processes
 from leasebeat.executors.base import Executor, Launch
+from leasebeat.executors.kinds import open_executors
 from leasebeat.executors.options import ExecutorOptions
-from leasebeat.executors.python import python_executor
 from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode
 from tests.integration.executing import Bench, bench, carrying, launch, until, worker
 
@@ -32,7 +32,7 @@ class PythonBench:
 
     def __init__(self, made: Bench, options: ExecutorOptions) -> None:
         self.bench = made
-        self.executor: Executor = python_executor(options, made.runtime, made.loop, made.leash)
+        self.executor: Executor = open_executors(options, made.runtime, made.loop, made.leash)["python"]
 
     def start(self, function: str, kwargs: dict[str, object] | None = None, **columns: Any) -> Launch:
         args: dict[str, object] = columns.pop("args", {}) | {"kwargs": kwargs or {}}

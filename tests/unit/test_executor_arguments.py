@@ -9,10 +9,10 @@ import pytest
 from leasebeat.errors import StartFailed
 from leasebeat.executors import arguments, environment, urls
 from leasebeat.executors.http import HttpExecutor
+from leasebeat.executors.kinds import open_executors
 from leasebeat.executors.leash import GuardianLeash
 from leasebeat.executors.loop import Loop
 from leasebeat.executors.options import ExecutorOptions
-from leasebeat.executors.python import python_executor
 from leasebeat.executors.shell import ShellExecutor
 from leasebeat.model.schedule import Schedule
 from leasebeat.runtime import SystemRuntime
@@ -24,7 +24,7 @@ def refusal(kind: Any, command: str, options: ExecutorOptions | None = None, **c
     leash = GuardianLeash(runtime, loop)
     executors = {
         "shell": ShellExecutor(chosen, loop, leash),
-        "python": python_executor(chosen, runtime, loop, leash),
+        "python": open_executors(chosen, runtime, loop, leash)["python"],
         "http": HttpExecutor(chosen, runtime, loop, leash),
     }
     said = executors[kind].refuse(Schedule(1, "a", "@manual", command, kind=kind, **columns))
