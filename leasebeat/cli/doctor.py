@@ -57,7 +57,7 @@ def doctor(*, common: Common = COMMON) -> int:
 
 def _show(found: Sequence[Finding]) -> None:
     rows = [(finding.name, "ok" if finding.ok else "FAIL", finding.found) for finding in found]
-    print_table([Column("CHECK", kept=True), Column("OK"), Column("FOUND", kept=True)], rows)
+    print_table([Column("CHECK"), Column("OK"), Column("FOUND", "fold")], rows)
     for finding in found:
         if not finding.ok:
             print_line(f"{finding.name}: {finding.advice}")

@@ -9,17 +9,17 @@ from cyclopts import Parameter
 
 from leasebeat.cli.exits import DONE, Usage
 from leasebeat.cli.options import COMMON, Common, desk_of, flag
-from leasebeat.cli.output import Column, plain, print_json, print_line, print_table
+from leasebeat.cli.output import Column, plain, print_json, print_line, print_table, seconds
 from leasebeat.model.node import NodeState
 
 __all__ = ["drain", "nodes"]
 
 _COLUMNS = [
-    Column("NODE", kept=True),
+    Column("NODE", "fold"),
     Column("STATE"),
-    Column("BEAT", kept=True),
+    Column("BEAT"),
     Column("RUNNING", right=True),
-    Column("QUEUES"),
+    Column("QUEUES", "cut"),
     Column("VERSION"),
 ]
 
@@ -44,7 +44,7 @@ def _cells(record: Mapping[str, object]) -> list[object]:
     return [
         record["name"],
         record["state"],
-        record["beat_at"],
+        seconds(record["beat_at"]),
         running,
         _queues(record["queues"]),
         record["version"],

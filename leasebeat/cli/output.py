@@ -7,9 +7,10 @@ error. Tables fit the terminal; where the output is no terminal nothing is short
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from leasebeat.cli.text import visible
 from leasebeat.model.instant import to_text
@@ -17,12 +18,13 @@ from leasebeat.model.instant import to_text
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["Column", "note", "plain", "print_facts", "print_json", "print_line", "print_table"]
+__all__ = ["Column", "note", "plain", "print_facts", "print_json", "print_line", "print_table", "seconds"]
 
 _INSTANTS = frozenset({"now", "until", "valid_from", "watermark"})
 _JSON = frozenset({"after", "alert", "args", "definition", "queues", "result", "roles", "shard_args"})
 _FLAGS = frozenset({"deleted", "enabled", "kill_requested", "paused", "stale"})
 
+_GAP = 2
 _STYLES = {
     "running": "cyan",
     "succeeded": "green",
@@ -33,6 +35,7 @@ _STYLES = {
     "lost": "red",
     "missed": "red",
     "purged": "red",
+    "problem": "red",
     "FAIL": "red",
     "killed": "yellow",
     "skipped": "yellow",
@@ -42,11 +45,18 @@ _STYLES = {
 
 
 class Column(NamedTuple):
-    """A column of a table. What is `kept` is broken over lines where it does not fit, never shortened."""
+    """A column of a table, and what becomes of it where the terminal is too narrow.
+
+    First those to `cut` are shortened, then those to `fold` are broken over several lines; the others
+    stay `whole`.
+    """
 
     head: str
-    kept: bool = False
+    fit: Literal["whole", "fold", "cut"] = "whole"
     right: bool = False
+
+
+_NARROWEST = {"cut": 8, "fold": 20}
 
 
 def plain(record: Mapping[str, object]) -> dict[str, object]:
@@ -109,6 +119,11 @@ def cell(value: object) -> str:
     return str(value)
 
 
+def seconds(instant: object) -> str:
+    """The ISO text of an instant, or None, without the fraction: for tables."""
+    return re.sub(r"\.[0-9]+", "", cell(instant))
+
+
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
     """The rows, aligned, under their heads: within the terminal's width, or whole into a pipe."""
     cells = [[visible(cell(value)) for value in row] for row in rows]
@@ -126,7 +141,7 @@ def _print_whole(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> No
             text.rjust(width) if column.right else text.ljust(width)
             for column, text, width in zip(columns, line, widths, strict=True)
         )
-        print("  ".join(padded).rstrip())
+        print((" " * _GAP).join(padded).rstrip())
 
 
 def _print_on_terminal(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
@@ -134,24 +149,34 @@ def _print_on_terminal(columns: Sequence[Column], rows: Sequence[Sequence[str]])
     from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for column in columns:
-        table.add_column(
-            column.head,
-            justify="right" if column.right else "left",
-            # Rich narrows the columns that may wrap first, and only then those that may not.
-            no_wrap=column.kept,
-            max_width=console.width * 3 // 5 if column.kept else None,
-            overflow="fold",
-        )
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
+    for column, width in zip(columns, _widths(columns, rows, console.width), strict=True):
+        table.add_column(column.head, justify="right" if column.right else "left", width=width)
     for row in rows:
-        table.add_row(*(_shortened(text, column) for text, column in zip(row, columns, strict=True)))
+        table.add_row(*(_styled(text, column) for text, column in zip(row, columns, strict=True)))
     console.print(table)
 
 
-def _shortened(text: str, column: Column) -> Text:
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], room: int) -> list[int]:
+    """How wide each column may be, so that all of them fit into `room` if they can."""
+    from rich.cells import cell_len
+
+    lines = [[column.head for column in columns], *rows]
+    widths = [min(room, max(map(cell_len, texts))) for texts in zip(*lines, strict=True)]
+    excess = sum(widths) + _GAP * (len(widths) - 1) - room
+    for fit, least in _NARROWEST.items():
+        narrowed = [number for number, column in enumerate(columns) if column.fit == fit]
+        while excess > 0 and (widest := max(narrowed, key=widths.__getitem__, default=None)) is not None:
+            if widths[widest] <= least:
+                break
+            widths[widest] -= 1
+            excess -= 1
+    return widths
+
+
+def _styled(text: str, column: Column) -> Text:
     from rich.text import Text
 
-    if column.kept:
+    if column.fit == "fold":
         return Text(text, no_wrap=False, overflow="fold")
     return Text(text, _STYLES.get(text, ""), no_wrap=True, overflow="ellipsis")

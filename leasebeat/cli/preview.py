@@ -76,7 +76,7 @@ def _show(found: list[Instant], zone: str, common: Common) -> None:
         return
     local = ZoneInfo(zone)
     print_table(
-        [Column("UTC", kept=True), Column(zone, kept=True)],
+        [Column("UTC"), Column(zone)],
         [
             (to_text(at), to_datetime(at).astimezone(local).strftime("%a %Y-%m-%d %H:%M:%S %z"))
             for at in found

@@ -35,11 +35,11 @@ TROUBLE = (Status.FAILED, Status.TIMED_OUT, Status.LOST, Status.MISSED)
 
 
 RUN_COLUMNS = [
-    Column("KEY", kept=True),
+    Column("KEY", "fold"),
     Column("STATUS"),
-    Column("NODE"),
+    Column("NODE", "cut"),
     Column("TOOK", right=True),
-    Column("REASON"),
+    Column("REASON", "cut"),
 ]
 
 Key = Annotated[str, Parameter(help="Key of the run: NAME@INSTANT[#SHARD].", metavar="KEY")]

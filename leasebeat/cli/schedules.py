@@ -12,7 +12,7 @@ from leasebeat.cli.columns import COLUMNS, Columns, assignments, read
 from leasebeat.cli.exits import DONE, Usage
 from leasebeat.cli.moments import length
 from leasebeat.cli.options import COMMON, Common, desk_of, flag
-from leasebeat.cli.output import Column, plain, print_facts, print_json, print_line, print_table
+from leasebeat.cli.output import Column, plain, print_facts, print_json, print_line, print_table, seconds
 from leasebeat.cli.runs import RUN_COLUMNS, run_cells, run_record
 from leasebeat.cli.select import named
 from leasebeat.cli.upcoming import next_of, problem_of
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from leasebeat.store.desk import Desk
 
 __all__ = ["add", "edit", "list_", "pause", "remove", "resume", "show"]
+
+_COLUMNS = [Column("NAME", "fold"), Column("CRON", "cut"), Column("NEXT"), Column("LAST"), Column("STATUS")]
 
 Name = Annotated[str, Parameter(help="What it is called.")]
 Names = Annotated[str, Parameter(help="Names, or patterns like 'billing/*'.")]
@@ -137,18 +139,22 @@ def list_(
     if common.json:
         print_json(records)
         return DONE
-    columns = [Column("NAME", kept=True), Column("CRON"), Column("NEXT"), Column("LAST"), Column("STATUS")]
-    problems = any(record["problem"] for record in records)
-    print_table(
-        [*columns, Column("PROBLEM")] if problems else columns,
-        [_cells(record)[: 6 if problems else 5] for record in records],
-    )
+    print_table(_COLUMNS, [_cells(record) for record in records])
+    for record in records:
+        if record["problem"]:
+            print_line(f"{record['name']}: {record['problem']}")
     return DONE
 
 
 def _cells(record: Mapping[str, object]) -> list[object]:
     status = record["last_status"] if record["enabled"] else "paused"
-    return [record["name"], record["cron"], record["next_at"], record["last_at"], status, record["problem"]]
+    return [
+        record["name"],
+        record["cron"],
+        seconds(record["next_at"]),
+        seconds(record["last_at"]),
+        "problem" if record["problem"] else status,
+    ]
 
 
 def show(
@@ -183,8 +189,12 @@ def _next(row: Record, now: Instant, count: int) -> list[str]:
 def _show(record: dict[str, object], runs: Sequence[Mapping[str, object]]) -> None:
     print_facts({name: value for name, value in record.items() if name not in ("next", "next_at", "runs")})
     print_line("")
-    print_line("next fires" if record["enabled"] else "next fires, were it not paused")
-    for at in cast("list[str]", record["next"]):
+    upcoming = cast("list[str]", record["next"])
+    print_line(
+        ("next fires" if record["enabled"] else "next fires, were it not paused")
+        + ("" if upcoming else ": none")
+    )
+    for at in upcoming:
         print_line(f"  {at}")
     if runs:
         print_line("")

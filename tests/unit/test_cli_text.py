@@ -66,17 +66,28 @@ def test_json_has_instants_as_text_and_json_columns_as_what_they_hold() -> None:
 
 
 def test_a_table_in_a_pipe_keeps_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table([Column("KEY", kept=True), Column("REASON"), Column("N", right=True)], [[KEY, "x" * 200, 5]])
+    print_table(
+        [Column("KEY", "fold"), Column("REASON", "cut"), Column("N", right=True)], [[KEY, "x" * 200, 5]]
+    )
     head, row = capsys.readouterr().out.splitlines()
     assert row == f"{KEY}  {'x' * 200}  5"
     assert head.split() == ["KEY", "REASON", "N"]
 
 
 def test_a_table_on_a_terminal_fits_it_and_keys_stay_whole() -> None:
-    lines = printed_on_a_terminal([Column("KEY", kept=True), Column("REASON")], [[KEY, "x" * 200]], 60)
+    lines = printed_on_a_terminal([Column("KEY", "fold"), Column("REASON", "cut")], [[KEY, "x" * 200]], 60)
     assert max(map(len, lines)) <= 60
     assert "".join(line.split("  ")[0] for line in lines[1:]) == KEY
     assert "…" in lines[1]
+
+
+def test_on_a_narrow_terminal_texts_give_way_to_instants_and_statuses() -> None:
+    columns = [Column("NAME", "fold"), Column("CRON", "cut"), Column("NEXT"), Column("STATUS")]
+    row = ["billing/close-of-the-month", "*/5 8-17 * * mon-fri", "2026-11-20T03:00:00Z", "succeeded"]
+    lines = printed_on_a_terminal(columns, [list(row)], 80)
+    assert lines[1].split("  ") == [row[0], "*/5 8-17 * * mon-f…", row[2], row[3]]
+    narrow = printed_on_a_terminal(columns, [list(row)], 66)
+    assert narrow[1].split("  ") == ["billing/close-of-the-mo", "*/5 8-1…", row[2], row[3]]
 
 
 def test_cells_of_a_table_send_no_control_sequences(capsys: pytest.CaptureFixture[str]) -> None:
