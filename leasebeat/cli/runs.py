@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 from cyclopts import Parameter
 
@@ -247,13 +247,27 @@ def logs(
         key = _find(desk, what) if "@" in what else _newest(desk, what)
         if follow:
             return _follow_logs(desk, key, common)
-        row = desk.run(key)
-        number = row["attempt"] if attempt is None else attempt
+        run = run_record(desk.run(key))
+        number = cast("int", run["attempt"]) if attempt is None else attempt
         output = desk.output(key, number)
-    if output is None:
-        raise NotFound(f"attempt {number} of {run_record(row)['key']} has no output on record")
-    _print_output(run_record(row), number, output, common)
+    if not 1 <= number <= cast("int", run["attempt"]):
+        raise NotFound(
+            f"{run['key']} has no attempt {number}; it is {run['status']}, attempt {run['attempt']}"
+        )
+    _print_output(run, number, output or _nothing(run, number), common)
     return DONE
+
+
+def _nothing(run: Mapping[str, object], attempt: int) -> Record:
+    """An output without a byte; and why that may be."""
+    last = attempt == run["attempt"] and run["status"] == Status.RUNNING
+    why = (
+        "runs still: what it prints is kept at its end"
+        if last
+        else "printed nothing, or it is kept no longer"
+    )
+    note(f"{run['key']}: attempt {attempt} {why}")
+    return {"attempt": attempt, "output": b"", "output_bytes": 0}
 
 
 def _newest(desk: Desk, name: str) -> RunKey:
@@ -266,15 +280,13 @@ def _newest(desk: Desk, name: str) -> RunKey:
 def _follow_logs(desk: Desk, key: RunKey, common: Common) -> int:
     waiter, shown = SystemRuntime().waiter(), 0
     while True:
-        row = desk.run(key)
-        ended = row["status"] in ENDED
-        last = row["attempt"] if ended else row["attempt"] - 1
-        for number in range(shown + 1, last + 1):
-            output = desk.output(key, number)
+        run = run_record(desk.run(key))
+        for attempt in range(shown + 1, cast("int", run["attempt"]) + 1):
+            output = desk.output(key, attempt)
             if output is not None:
-                _print_output(run_record(row), number, output, common)
-        shown = max(shown, last)
-        if ended:
+                _print_output(run, attempt, output, common)
+                shown = attempt
+        if run["status"] in ENDED:
             return DONE
         waiter.wait(POLL_S)
 
@@ -283,7 +295,7 @@ def _print_output(run: Mapping[str, object], attempt: int, output: Record, commo
     said: bytes = output["output"]
     if common.json:
         facts = {name: run[name] for name in ("key", "schedule", "fire_at", "shard", "status", "node")}
-        print_json(facts | {"attempt": attempt} | plain(output))
+        print_json(facts | {"attempt": attempt} | plain(output), lines=True)
         return
     if output["output_bytes"] > len(said):
         note(f"{run['key']}: the last {len(said)} of {output['output_bytes']} bytes of attempt {attempt}")

@@ -190,6 +190,16 @@ def test_logs_of_what_never_began_are_not_found(backup: Commands) -> None:
     backup.put_run("backup", AT)
     assert backup("logs", "backup").code == 3
     assert backup("logs", KEY).code == 3
+    backup.sql("UPDATE runs SET attempt = 2, status = 'running'")
+    assert backup("logs", KEY, "--attempt", "3").code == 3
+
+
+def test_logs_of_what_printed_nothing_are_empty(backup: Commands) -> None:
+    backup.put_run("backup", AT, "running", attempt=2)
+    result = backup("logs", KEY)
+    assert (result.code, result.out, "runs still" in result.err) == (0, "", True)
+    result = backup("logs", KEY, "--attempt", "1", "--json")
+    assert (result.json["output"], "printed nothing" in result.err) == ("", True)
 
 
 def test_logs_follow_shows_the_output_of_each_attempt_until_the_run_has_ended(
