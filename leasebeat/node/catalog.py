@@ -68,7 +68,8 @@ class Catalog:
         self._lock = runtime.lock()
         self._entries: dict[int, Entry] = {}
         self._heard: list[Callable[[Changes], None]] = []
-        self._definitions: dict[int, Schedule | None] = {}
+        self._current: dict[int, Schedule] = {}  # by version: what entries run
+        self._definitions: dict[int, Schedule | None] = {}  # by version: older ones, as they were asked for
         self._looked_at: Instant = 0
         self._audited: Instant = 0
         self.digest = ""
@@ -87,7 +88,12 @@ class Catalog:
             return list(self._entries.values())
 
     def schedule_of(self, version: int) -> Schedule | None:
-        """The definition that a schedule_history row holds; None if it has none that can be read."""
+        """The definition that a schedule_history row holds; None if it has none that can be read.
+
+        The store is asked for older versions only: a burst of first fires must not cost a question each.
+        """
+        if (current := self._current.get(version)) is not None:
+            return current
         if version not in self._definitions:
             if len(self._definitions) >= _DEFINITIONS:
                 self._definitions = {}
@@ -156,7 +162,8 @@ class Catalog:
             if self._looked_at - _LONGEST_LOOK < look.now < self._looked_at:
                 return  # another thread has looked after this one; further back, the store's clock was set
             changes = [e for e in entries if self._differs(e)]
-            self._entries.update({e.version.schedule_id: e for e in changes})
+            for entry in changes:
+                self._put(entry)
             self._looked_at = look.now
             # A row that is not recorded as it was looked at (edited again, or busy) is looked at again.
             self.digest = "" if any(self._is_new(row) for row in changed) else look.digest
@@ -165,6 +172,14 @@ class Catalog:
         if changes:
             for heard in self._heard:
                 heard(changes)
+
+    def _put(self, entry: Entry) -> None:
+        version, old = entry.version, self._entries.get(entry.version.schedule_id)
+        if old is not None:
+            self._current.pop(old.version.id, None)
+        if entry.schedule is not None and version.runs_as == version.id:
+            self._current[version.id] = entry.schedule
+        self._entries[version.schedule_id] = entry
 
     def _differs(self, entry: Entry) -> bool:
         old = self._entries.get(entry.version.schedule_id)
