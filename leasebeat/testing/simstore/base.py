@@ -49,6 +49,7 @@ class RowChange(NamedTuple):
     now: Instant  #: the store's time of the commit
     schedule_id: int
     row: dict[str, object] | None
+    watermark: Instant | None = None  #: as it stood at the commit
 
 
 Event = RunChange | NodeChange | WatermarkMove | RowChange

@@ -33,7 +33,7 @@ class EndingStatements(OpeningStatements):
         try:
             yield GAP
             yield from txn.take(run_locks(row.key for row in rows))
-            matched = [(row, run) for row in rows if (run := self.held_by(node_id, row.key, row.attempt))]
+            matched = [(row, run) for row in rows if (run := self._ends(node_id, row))]
             yield from txn.take(serial_locks(run.serial_held for _, run in matched))
             yield TRIP
             for row, run in matched:
@@ -126,7 +126,7 @@ class EndingStatements(OpeningStatements):
 
     def expire(self) -> Statement[int]:
         now = self.now()
-        return self._sweep("expire", lambda run: self.is_over(run, now), "missed", "no_slot")
+        return (yield from self._sweep("expire", lambda run: self.is_over(run, now), "missed", "no_slot"))
 
     def is_over(self, run: Run, now: Instant) -> bool:
         """Never started, and its grace is over."""
@@ -153,6 +153,11 @@ class EndingStatements(OpeningStatements):
         finally:
             txn.release()
         return len(runs)
+
+    def _ends(self, node_id: str, row: FinishRow) -> Run | None:
+        if "attempt_at_finish" in self.without and (run := self.runs.rows.get(row.key)) is not None:
+            return self.held_by(node_id, row.key, run.attempt)
+        return self.held_by(node_id, row.key, row.attempt)
 
     def _again(self, node_id: str, row: FinishRow, run: Run, now: Instant) -> None:
         self.attempts[row.key, row.attempt] = Attempt(node_id, row.status, row.reason_code)

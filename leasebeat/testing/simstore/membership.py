@@ -100,7 +100,7 @@ class NodeStatements(EndingStatements):
             txn.release()
 
     def _is_stale(self, node: NodeRow, now: Instant) -> bool:
-        return node.beat_at < now - node.lease
+        return "stale" in self.without or node.beat_at < now - node.lease
 
     def _become(self, node: NodeRow, state: str, watched: bool) -> None:
         was, node.state, node.member = node.state, state, None

@@ -190,7 +190,7 @@ class OpeningStatements(Base):
         run = self.runs.rows.get(key)
         if run is None or run.status != RUNNING or run.node_id != node_id:
             return None
-        return run if run.attempt == attempt or "attempt_at_finish" in self.without else None
+        return run if run.attempt == attempt else None
 
     def _may_open(
         self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow], now: Instant

@@ -33,7 +33,7 @@ class ScheduleStatements(Base):
         now = self.now()
         seen = [row for row in sorted(rows, key=lambda row: row.schedule_id) if self._is_unseen(row)]
         new = [(row, self._version_of(row, now)) for row in seen]
-        return self._record([(version, row.definition) for row, version in new])
+        return (yield from self._record([(version, row.definition) for row, version in new]))
 
     def vanished(self) -> list[int]:
         return [each for each in sorted(self.schedules.history) if self._is_gone_unseen(each)]
@@ -48,7 +48,7 @@ class ScheduleStatements(Base):
                 gone = replace(former, id=0, valid_from=valid_from, enabled=False, deleted=True, problem=None)
                 own = self.schedules.definitions[former.id]
                 new.append((replace(gone, good_id=0, definition=None, ends_at=None), own))
-        return self._record(new)
+        return (yield from self._record(new))
 
     def _record(self, new: Sequence[tuple[Version, str | None]]) -> Statement[int]:
         """Insert rows of `schedule_history`, each behind its former one: that is the unique key."""
@@ -141,7 +141,7 @@ class Edits(Base):
         old = self.schedules.rows.get(schedule_id, {})
         kept = {name: old[name] for name in old if name not in ("id", "version", "updated_at")}
         row = self.schedules.put(schedule_id, {**kept, **columns}, now if updated_at is None else updated_at)
-        self.journal.append(RowChange(self.true_now(), now, schedule_id, dict(row)))
+        self.journal.append(RowChange(self.true_now(), now, schedule_id, dict(row), self.role.watermark))
 
     def delete_schedule(self, schedule_id: int) -> None:
         """DELETE FROM schedules."""

@@ -55,6 +55,20 @@ CALENDARS: dict[str, Calendar] = {
 }
 """Every usable cron text of the simulation."""
 
+FAST: dict[str, Calendar] = {
+    "* * * * * *": _seconds(1),
+    "*/2 * * * * *": _seconds(2),
+    "*/3 * * * * ?": _seconds(3),
+    "0/4 * * * * *": _seconds(4),
+    "@every 700ms": _seconds(0.7),
+    "@every 1s500ms": _seconds(1.5),
+    "@every 2s": _seconds(2),
+    "@every 5s": _seconds(5),
+}
+"""The same for the rings that run in real time."""
+
+_KNOWN = CALENDARS | FAST
+
 BROKEN = ("61 * * * *", "* * *", "@every 0s", "@sometimes")
 """Texts that no node may accept."""
 
@@ -63,7 +77,7 @@ NEVER = "@manual"
 
 def instants_of(row: RowDict, after: Instant, until: Instant) -> list[Instant]:
     """The due instants of a row of `schedules` in (after, until], were it in force all the time."""
-    calendar = CALENDARS.get(str(row["cron"]))
+    calendar = _KNOWN.get(str(row["cron"]))
     if calendar is None or not row["enabled"]:
         return []
     anchor = _anchor(row)
@@ -73,7 +87,7 @@ def instants_of(row: RowDict, after: Instant, until: Instant) -> list[Instant]:
 
 def is_due(row: RowDict, instant: Instant) -> bool:
     """Whether the instant is one of the row's."""
-    calendar = CALENDARS.get(str(row["cron"]))
+    calendar = _KNOWN.get(str(row["cron"]))
     if calendar is None or not row["enabled"] or not in_window(row, instant):
         return False
     return calendar.has(instant - _anchor(row))

@@ -46,6 +46,7 @@ class Evidence:
     enabled: frozenset[int]  #: schedules that are enabled at the end
     present: frozenset[str]  #: names of the workers that run at the end
     executing: frozenset[tuple[RunKey, int]]  #: tasks that run at the end
+    calm_links: bool  #: no statement was lost or late
     take_over_limit: int  #: a node is taken over after so much calm
     disturbed: Sequence[tuple[Instant, Instant]]  #: sorted spans of true time in which something was done
 
@@ -282,7 +283,8 @@ def _runs_as(evidence: Evidence, row: dict[str, object], version: int | None) ->
 def tasks_run_their_version(evidence: Evidence) -> Iterator[Violation]:
     """A run executes the definition that its row names."""
     for begun in evidence.of(TaskBegin):
-        version = evidence.versions.get(evidence.rows[begun.key].version or 0)
+        run = evidence.rows.get(begun.key)
+        version = evidence.versions.get(run.version or 0) if run else None
         if version is None or version.definition is None or f'"{begun.command}"' not in version.definition:
             what = f"{_key(begun.key)} ran {begun.command!r}, which its version does not have"
             yield Violation("tasks run their version", what, begun.at)
@@ -351,6 +353,21 @@ def nobody_is_taken_over_for_ever(evidence: Evidence) -> Iterator[Violation]:
             )
 
 
+def fires_open_in_time(evidence: Evidence) -> Iterator[Violation]:
+    """Where nothing disturbs, the audit has nothing to open."""
+    if not evidence.calm_links:
+        return
+    edited: dict[int, Instant] = {}
+    for entry in evidence.journal:
+        if entry.__class__ is RowChange:
+            edited[entry.schedule_id] = entry.at
+        elif entry.__class__ is RunChange and entry.statement == "open_missing" and entry.status == "queued":
+            begin = max(edited[entry.key.schedule_id], entry.at - 2 * evidence.lease - 10 * SECOND)
+            calm = entry.at - begin if _longest_calm(evidence, begin, entry.at) == entry.at - begin else 0
+            if calm > 10 * SECOND:
+                yield Violation("fires open in time", f"{_key(entry.key)} was left to the audit", entry.at)
+
+
 CHECKERS: tuple[Checker, ...] = (
     one_row_per_fire,
     allowed_transitions,
@@ -369,6 +386,7 @@ CHECKERS: tuple[Checker, ...] = (
     the_fleet_heals,
     take_overs_are_in_time,
     nobody_is_taken_over_for_ever,
+    fires_open_in_time,
 )
 """All of them; every seed is held against each."""
 

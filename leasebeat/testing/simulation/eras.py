@@ -2,7 +2,7 @@
 
 The definition in force at instant T is the one whose commit came last before T, on the store's
 clock. Where that clock jumps, or an edit hides its time (`updated_at` kept, or a transaction left
-open), several versions may rule an instant: then any of them may be right.
+open), several versions may rule an instant: then any of them may be right, since the watermark.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from leasebeat.model.instant import SECOND, Instant, Micros
 from leasebeat.testing.simstore.base import RowChange
 from leasebeat.testing.simulation.calendars import BROKEN, is_due
 
-HIDDEN: Micros = 5 * SECOND
-"""An edit that keeps `updated_at` may be taken for this much older than it is: a look or two of some node."""
+SLACK: Micros = 5 * SECOND
 
 Seen = Set[tuple[object, object, object]]
 """(schedule_id, version, updated_at) of every recorded version."""
@@ -26,7 +25,7 @@ _FOREVER: Instant = 1 << 60
 
 @dataclass(frozen=True, slots=True)
 class Era:
-    """One committed state of a schedule's row, and the spans (after, until] of store time in which it may rule."""
+    """One committed state of a schedule's row, and the spans (after, until] of store time that it may rule."""
 
     row: dict[str, object] | None
     spans: tuple[tuple[Instant, Instant], ...]
@@ -52,32 +51,42 @@ def eras_of(edits: Iterable[RowChange], clock: Clock, seen: Seen) -> dict[int, l
 
 
 def _eras(edits: Sequence[RowChange], clock: Clock, seen: Seen) -> list[Era]:
-    eras: list[Era] = []
-    known = -1  # index of the last era that some node has read
+    # Before the first edit there was no row; when the clock is set back, that may be said of an instant, too.
+    eras = [Era(None, tuple(_store_spans(0, edits[0].at, clock)))]
+    known = 0  # the last era that some node has read
     good: dict[str, object] | None = None
     for index, edit in enumerate(edits):
         until = edits[index + 1].at if index + 1 < len(edits) else _FOREVER
         spans = list(_store_spans(edit.at, until, clock))
-        if (hidden := _hidden(edit)) > 0:
-            spans.append((edit.now - hidden, edit.now))
+        if (begin := _believed(edit)) < edit.now:
+            spans.append((begin, edit.now))
+        seen_it = edit.row is None or _identity(edit) in seen
         row = edit.row
-        if row is not None and row.get("cron") in BROKEN:
+        if row is not None and row["cron"] in BROKEN:
             row = None if good is None else {**good, "enabled": row["enabled"], "ends_at": row["ends_at"]}
-        else:
+        elif seen_it:
             good = row
         eras.append(Era(row, tuple(spans)))
-        if edit.row is None or (edit.schedule_id, edit.row["version"], edit.row["updated_at"]) in seen:
-            known = index
-        elif known >= 0:
+        if seen_it:
+            known = index + 1
+        elif known > 0:
             eras[known] = Era(eras[known].row, (*eras[known].spans, *spans))
     return eras
 
 
-def _hidden(edit: RowChange) -> Micros:
-    """How much earlier than its commit the store's clock said the statement was, or may be believed to have been."""
+def _identity(edit: RowChange) -> tuple[object, object, object]:
+    assert edit.row is not None
+    return edit.schedule_id, edit.row["version"], edit.row["updated_at"]
+
+
+def _believed(edit: RowChange) -> Instant:
+    """Since when an edit may be believed to be in force: no edit is older than the watermark at its commit.
+
+    (Or a little more, where a node did not hear of the watermark in time.)
+    """
     updated_at = edit.row["updated_at"] if edit.row is not None else edit.now
     assert isinstance(updated_at, int)
-    return min(HIDDEN + max(0, edit.now - updated_at), 2 * HIDDEN) if updated_at != edit.now else 0
+    return max(updated_at, (edit.watermark or edit.now) - SLACK)
 
 
 def _store_spans(begin: Instant, end: Instant, clock: Clock) -> Iterable[tuple[Instant, Instant]]:

@@ -195,7 +195,7 @@ class _Flight:
 
     def _delay(self) -> Micros:
         uniform = self._link.random.random
-        scale = _SHORT if uniform() < 0.5 else _MEDIUM
+        scale = _SHORT if self._kind == "brisk" or uniform() < 0.5 else _MEDIUM
         if self._kind == "late" and uniform() < 0.5:
             scale = _LONG
         return int(uniform() * scale)

@@ -108,7 +108,7 @@ class Machine:
         link = self.link = StoreLink(world.kernel, world.server, process, world.weather, random)
         gate = SimGate(world.redis, process)
         gate.spring = guardian.spring = link.spring
-        link.crash = self.crash
+        link.crash = self._trapped
         world.processes[pid] = (process, guardian)
         executor = SimExecutor(guardian)
         self.node = Node(
@@ -124,6 +124,7 @@ class Machine:
             ),
         )
         world.note("boot", process.name)
+        world.light()
         node = self.node
         process.spawn("main", lambda: self._main(process, node))
 
@@ -152,12 +153,18 @@ class Machine:
             process.crash()
             self._buried()
 
+    def _trapped(self) -> None:
+        """It died at a fault point; its supervisor starts it again."""
+        self.crash()
+        self.world.kernel.after(round(self.world.random.uniform(0.1, 40.0) * SECOND), lambda _: self.boot())
+
     def _buried(self) -> None:
         """The worker is dead: its guardian kills the tasks."""
         if self.guardian is not None and self.link is not None:
             self.world.statements += self.link.statements
             self.link.statements = 0
             self.guardian.worker_gone()
+        self.world.dark()
 
     def drain(self) -> None:
         """SIGTERM."""
@@ -201,6 +208,7 @@ class World(Evidence):
         self.behaviours: dict[str, Behaviour] = {}  #: by command
         self.processes: dict[int, tuple[Process, Guardian]] = {}
         self.disturbed: list[tuple[Instant, Instant]] = []
+        self._dark_since: Instant | None = None
         self.crashes = 0
         self.statements = 0
         self.machines = [Machine(self, f"node-{n}", 6, ("dispatch", "execute")) for n in range(machines)]
@@ -213,6 +221,17 @@ class World(Evidence):
     def disturb(self, length: Micros) -> None:
         """Note that for so long nobody can be expected to be in time."""
         self.disturbed.append((self.kernel.now, self.kernel.now + length))
+
+    def dark(self) -> None:
+        """A worker is dead; perhaps it was the last."""
+        if self._dark_since is None and not any(machine.up for machine in self.machines):
+            self._dark_since = self.kernel.now
+
+    def light(self) -> None:
+        """A worker runs: whatever was before, from now on somebody watches."""
+        if self._dark_since is not None:
+            self.disturbed.append((self._dark_since, self.kernel.now))
+            self._dark_since = None
 
     def note(self, what: str, whom: str = "") -> None:
         """Write down what is being done to the world."""
@@ -227,7 +246,9 @@ class World(Evidence):
     # evidence
 
     def begin(self, launch: Launch) -> None:
-        run = self.server.runs.rows[launch.key]
+        run = self.server.runs.rows.get(
+            launch.key
+        )  # always there, unless a mutation starts what it has not claimed
         self.journal.append(
             TaskBegin(
                 self.kernel.now,
@@ -236,7 +257,7 @@ class World(Evidence):
                 launch.attempt,
                 launch.fence,
                 launch.node_id,
-                run.serial,
+                run.serial if run else None,
                 launch.leashed,
                 launch.schedule.command,
             )
