@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import platform
 import signal
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from leasebeat import __version__, faults, logs
+from leasebeat import __version__, faults, host, logs
 from leasebeat.coordination.store import StoreCoordinator
 from leasebeat.errors import Refused, SettingsError, StoreError, StoreUnfit
 from leasebeat.executors.base import Executor
 from leasebeat.gate.base import Gate, OpenGate
 from leasebeat.logs import event
-from leasebeat.model.node import NodeFacts, NodeState
+from leasebeat.model.node import NodeFacts
 from leasebeat.node.audit import AuditConfig
 from leasebeat.node.node import Node, NodeConfig, Notice, Ports
 from leasebeat.node.retention import Ages
 from leasebeat.runtime import Runtime, SystemRuntime
 from leasebeat.settings import Settings, load
-from leasebeat.triggers import tzdata_version
 
 if TYPE_CHECKING:
     from leasebeat.alerts import Alerts
@@ -100,7 +97,7 @@ def run_worker(settings: Settings, cordoned: bool = False) -> int:
 
     Raises SettingsError (NoStore too), StoreUnfit, Unavailable.
     """
-    logs.configure(settings.log, secrets=_secrets(settings))
+    logs.configure(settings.log, secrets=settings.secrets())
     faulthandler.enable()
     worker = _Worker(settings, SystemRuntime())
     try:
@@ -162,7 +159,7 @@ class _Worker:
         alerts = self._open_alerts()
         leash = self.leash
         assert leash is not None
-        facts = _facts(settings, cordoned)
+        facts = host.facts(settings, cordoned)
         self.node = Node(
             _config(settings, facts),
             Ports(
@@ -172,9 +169,9 @@ class _Worker:
                 coordinator=StoreCoordinator(),
                 executors=self.executors,
                 leash=leash,
-                is_gone=lambda other: other.id == leash.predecessor or _is_this_process(other, facts),
+                is_gone=lambda other: other.id == leash.predecessor or host.is_this_process(other, facts),
                 joined=leash.sign,
-                usage=_usage(),
+                usage=host.usage(),
                 tell=_teller(alerts, runtime),
             ),
         )
@@ -229,10 +226,10 @@ class _Worker:
         from leasebeat.executors.options import ExecutorOptions
 
         node = self.settings.node
-        state_dir = _state_dir(self.settings)
+        state_dir = host.state_dir(self.settings)
         loop = Loop(self.runtime)
         self._closers.append(loop.close)
-        leash = GuardianLeash(self.runtime, loop, state_dir / f"{_file_name(_name(self.settings))}.lock")
+        leash = GuardianLeash(self.runtime, loop, state_dir / host.lock_name(node.name))
         self.leash = leash
         self._closers.append(leash.close)
         self._start_guardian(leash)
@@ -292,80 +289,13 @@ class _Worker:
         except SettingsError as problem:
             event("ERROR", "settings_refused", "settings not re-read; the old ones stay", error=problem)
             return
-        logs.configure(fresh.log, secrets=_secrets(fresh))
+        logs.configure(fresh.log, secrets=fresh.secrets())
         for executor in self.executors.values():
             executor.renew()
         event("INFO", "reloaded", "log settings re-read, Python children renewed")
 
 
-# --- facts about this host and process ----------------------------------------------------------
-
-
-def _name(settings: Settings) -> str:
-    return settings.node.name or socket.gethostname()
-
-
-def _file_name(name: str) -> str:
-    return "".join(char if char.isalnum() or char in "-_." else f"%{ord(char):x}" for char in name)
-
-
-def _state_dir(settings: Settings) -> Path:
-    """Where lock files and results of tasks lie; made if it is not there. Raises SettingsError."""
-    chosen = settings.node.state_dir
-    default = Path("/var/lib/leasebeat") if os.geteuid() == 0 else Path.home() / ".local/state/leasebeat"
-    path = Path(chosen) if chosen else default
-    try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o755)
-    except OSError as problem:
-        raise SettingsError(
-            f"[node] state_dir {str(path)!r} cannot be made ({problem.strerror}); name a folder that this"
-            " user may write"
-        ) from problem
-    return path
-
-
-def _facts(settings: Settings, cordoned: bool) -> NodeFacts:
-    node = settings.node
-    return NodeFacts(
-        id="",
-        name=_name(settings),
-        host=platform.node(),
-        address=_address(),
-        pid=os.getpid(),
-        boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(),
-        pid_namespace=os.readlink("/proc/self/ns/pid"),
-        process_start=_process_start(),
-        slots=node.slots,
-        beat_s=node.beat_s,
-        queues=dict(node.queues),
-        roles=tuple(node.roles),
-        version=__version__,
-        tzdata=tzdata_version(),
-        state=NodeState.CORDONED if cordoned else NodeState.LIVE,
-    )
-
-
-def _process_start() -> int:
-    """Clock ticks from boot to this process's start: field 22 of proc(5) /proc/PID/stat."""
-    return int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
-
-
-def _address() -> str:
-    """The address that other hosts probably know this one by; nothing is sent to find it."""
-    try:
-        return socket.gethostbyname(socket.gethostname())
-    except OSError:
-        return "127.0.0.1"
-
-
-def _is_this_process(other: NodeFacts, own: NodeFacts) -> bool:
-    """A row of this very process: a join whose reply was lost."""
-    return (other.boot_id, other.pid_namespace, other.pid, other.process_start) == (
-        own.boot_id,
-        own.pid_namespace,
-        own.pid,
-        own.process_start,
-    )
+# --- what the parts are told ---------------------------------------------------------------------
 
 
 def _config(settings: Settings, facts: NodeFacts) -> NodeConfig:
@@ -383,20 +313,6 @@ def _config(settings: Settings, facts: NodeFacts) -> NodeConfig:
             most_runs=kept.max_runs,
         ),
     )
-
-
-def _usage() -> Callable[[], tuple[float, int]]:
-    """CPU % since the last call, and resident bytes, of this process."""
-    import psutil
-
-    process = psutil.Process()
-    process.cpu_percent()
-    return lambda: (process.cpu_percent(), process.memory_info().rss)
-
-
-def _secrets(settings: Settings) -> list[str]:
-    redis_password = settings.redis.url.partition("://")[2].rpartition("@")[0].rpartition(":")[2]
-    return [secret for secret in (settings.store.url.password, redis_password) if secret]
 
 
 def _teller(alerts: Alerts, runtime: Runtime) -> Callable[[Notice], None]:

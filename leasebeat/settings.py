@@ -101,7 +101,7 @@ class NodeSettings:
     kill_grace_s: float = 10.0
     state_dir: str = ""  #: "": /var/lib/leasebeat for root, else ~/.local/state/leasebeat
     python_isolation: Isolation = "process"
-    python_processes: int = 0  #: 0: as many as slots
+    python_processes: int = 0  #: 0: as many as slots; threads at most 32
     python_path: tuple[str, ...] = ()
     python_init: str = ""
     python_recycle_runs: int = 1000
@@ -341,7 +341,6 @@ def _completed(settings: Settings, source: str, folder: Path, environ: Mapping[s
             node,
             name=node.name or socket.gethostname(),
             state_dir=str(folder / (node.state_dir or _state_dir(environ))),
-            python_processes=node.python_processes or node.slots,
             python_path=tuple(str(folder / entry) for entry in node.python_path),
         ),
     )

@@ -47,10 +47,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     # The node knows ports only: that is what lets the simulation drive it.
     "node": (GROUND - {"settings"}) | PORTS | {"triggers", "node"},
     # The composition root picks; commands ask it.
-    "app": GROUND | {"triggers", "node", "store", "gate", "coordination", "executors", "alerts"},
+    "host": GROUND | {"triggers"},
+    "app": GROUND | {"host", "triggers", "node", "store", "gate", "coordination", "executors", "alerts"},
     "cli": GROUND
     | {"values", "app", "cli", "triggers", "node.judge", "store", "gate.base", "executors.base"},
-    "testing": GROUND | PORTS | {"triggers", "node", "store", "coordination.store", "testing"},
+    "testing": GROUND | PORTS | {"triggers", "node", "store", "gate", "coordination.store", "testing"},
 }
 """Which part may import which; a part is known by the longest of these names that fits."""
 

@@ -189,7 +189,7 @@ def test_settings_can_be_printed_without_their_secrets() -> None:
 def test_the_host_completes_what_was_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "web-3")
     node = loaded('[node]\npython_path = ["lib"]', {"STATE_DIRECTORY": "/run/state"}).node
-    assert (node.name, node.state_dir, node.python_processes) == ("web-3", "/run/state", 20)
+    assert (node.name, node.state_dir, node.python_processes) == ("web-3", "/run/state", 0)
     assert node.python_path == (str(Path("lib").absolute()),)
 
 
