@@ -27,13 +27,12 @@ def used() -> set[str]:
         if "testing" in path.parts:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
-                if node.func.attr in SENDERS:
-                    found |= set(map(str, _texts(node.args[0])))
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") in SENDERS and node.args:
+                found |= set(_texts(node.args[0]))
     return found
 
 
-def _texts(name: ast.expr) -> list[object]:
+def _texts(name: ast.expr) -> list[str]:
     """The literals of a name, which may be `a if b else c`; SQL itself is sent to sqlite3 only."""
     values = [node.value for node in ast.walk(name) if isinstance(node, ast.Constant)]
     return [value for value in values if isinstance(value, str) and re.fullmatch("[a-z_]+", value)]
