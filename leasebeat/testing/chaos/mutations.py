@@ -1,0 +1,71 @@
+"""Rules taken out of the protocol, one at a time: the checkers must object to each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from leasebeat.testing.chaos import faults
+from leasebeat.testing.chaos.ring import Plan
+
+Texts = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """How a rule is broken, and which checkers are expected to notice."""
+
+    plan: Plan
+    caught_by: tuple[str, ...]
+
+
+def _said_otherwise(rule: str, instead: str, *names: str) -> Callable[[Texts], Texts]:
+    """The statements of those names without a rule. Raises ValueError where they do not have it."""
+
+    def patches(texts: Texts) -> Texts:
+        for name in names:
+            if rule not in texts[name]:
+                raise ValueError(f"statement {name} no longer says {rule!r}")
+        return {name: texts[name].replace(rule, instead) for name in names}
+
+    return patches
+
+
+_PAUSES = (faults.pause_long, faults.pause_long, faults.crash)
+
+MUTATIONS: Mapping[str, Mutation] = {
+    "no take-back": Mutation(
+        Plan(
+            seconds=8,
+            settle_s=10,
+            faults=_PAUSES,
+            patches=_said_otherwise("LIMIT %(limit)s", "LIMIT 0", "orphans", "all_orphans"),
+        ),
+        ("nothing is stuck",),
+    ),
+    "leash off": Mutation(
+        Plan(seconds=10, faults=_PAUSES, leashes=False),
+        ("one execution at a time", "work stops before the purge"),
+    ),
+    "attempt not compared at finish": Mutation(
+        Plan(
+            seconds=10,
+            faults=_PAUSES,
+            patches=_said_otherwise(
+                "r.node_id = %(node_id)s AND r.attempt = j.a", "j.a > 0", "finish", "finish_attempts"
+            ),
+        ),
+        ("late writers refused",),
+    ),
+    "no version join": Mutation(
+        Plan(
+            seconds=8,
+            faults=(faults.pause,),
+            patches=_said_otherwise(
+                "s.enabled = 1 AND s.version = h.version AND s.updated_at = h.updated_at", "TRUE", "claim"
+            ),
+        ),
+        ("edits are not overtaken",),
+    ),
+}
+"""By name."""
