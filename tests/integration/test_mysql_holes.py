@@ -254,9 +254,7 @@ def test_d1_a_pull_locks_what_it_takes_and_no_more(fleet: Fleet) -> None:
 def test_d2_a_claim_waits_for_nobody_but_the_holder_of_its_key(fleet: Fleet) -> None:
     versions, now = fleet.schedules(3), fleet.now()
     fleet.store.claim(NODE, now, openings(versions[2:], serial="x"))
-    fleet.hands(
-        "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED"
-    )  # as other nodes; no gaps are locked
+    fleet.hands("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")  # no gaps
     with fleet.hands.open_transaction():
         fleet.hands("UPDATE schedules SET command = 'false' WHERE id = %s", versions[0].schedule_id)
         fleet.hands("UPDATE nodes SET beat_seq = beat_seq + 1 WHERE id = %s", NODE)
