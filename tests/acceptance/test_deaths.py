@@ -14,11 +14,9 @@ from leasebeat.testing.trials import deaths
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_death_at_any_step_loses_nothing_and_records_nothing_twice(
-    tmp_path: Path, mariadb: MySQL, servers: dict[str, str], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, mariadb: MySQL, redis_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    redis = servers["REDIS_URL"].removesuffix("/0")
-    urls = {point: f"{redis}/{900 + number}" for number, point in enumerate(faults.POINTS)}
-    results = deaths.everywhere(tmp_path, mariadb, urls, times=3)
+    results = deaths.everywhere(tmp_path, mariadb, redis_url, times=3)
     with capsys.disabled():
         print("", *(line for result in results for line in result.lines()), sep="\n  ")
     assert {result.point: result.findings for result in results} == {point: [] for point in faults.POINTS}

@@ -37,12 +37,12 @@ class DeathsResult:
         return [what, *(self.findings or ["the checker found nothing"])]
 
 
-def everywhere(folder: Path, server: MySQL, redis_urls: dict[str, str], times: int) -> list[DeathsResult]:
-    """All points side by side, each with a fleet, a database and a Redis database of its own."""
+def everywhere(folder: Path, server: MySQL, redis_url: str, times: int) -> list[DeathsResult]:
+    """All points side by side, each with a fleet and a database of its own; they share a Redis."""
 
     def one(point: str) -> DeathsResult:
         (folder / point).mkdir()
-        return run(folder / point, server, redis_urls[point], point, times)
+        return run(folder / point, server, redis_url, point, times)
 
     with ThreadPoolExecutor(len(POINTS)) as pool:
         return list(pool.map(one, POINTS))
