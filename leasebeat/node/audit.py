@@ -20,17 +20,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from leasebeat.coordination.base import Coordinator
+from leasebeat.errors import Refused
 from leasebeat.gate.base import Gate
 from leasebeat.logs import event
 from leasebeat.model.instant import SECOND, Instant, from_seconds, to_text
 from leasebeat.model.run import RunKey
-from leasebeat.node.catalog import Catalog, Changes, Entry
+from leasebeat.node.catalog import Catalog, Changes
 from leasebeat.node.loop import IDLE_S, Turn
-from leasebeat.node.owed import Owed, Window, audit_row, owed_by, owed_by_history, spans
+from leasebeat.node.owed import Owed, Walker, Window, audit_row, owed_by_history, spans
 from leasebeat.node.standing import Standing
 from leasebeat.runtime import Runtime
 from leasebeat.store.base import BATCH, CLAIM_REACH, AuditLook, AuditRow, Store
 from leasebeat.triggers import TriggerGroups, in_window, trigger_key
+
+_RENEW_S = 1.0
 
 _CHUNK = 2_000
 """Instants written before the watermark is moved on: the role's lease is renewed with it."""
@@ -64,6 +67,7 @@ class Audit:
         missed: Callable[[AuditRow], None],
     ) -> None:
         self.waiter = runtime.waiter()
+        self._runtime = runtime
         self._store = store
         self._gate = gate
         self._standing = standing
@@ -122,19 +126,43 @@ class Audit:
     def _begin_term(self, look: AuditLook) -> None:
         watermark = look.now - self._lag if look.watermark is None else look.watermark
         event("INFO", "auditor", "this node is the auditor now", term=look.term, watermark=to_text(watermark))
+        if watermark > look.now:
+            event(
+                "ERROR", "watermark_ahead", "the watermark lies in the future; nothing is audited until then"
+            )
         self._groups, self._owed = TriggerGroups(), []
         self._changes.clear()
         history = self._store.history(watermark)
         edited = {version.schedule_id for version in history if version.valid_from > watermark}
         until = max([look.now, *(version.valid_from for version in history)])
-        self._owe(owed_by_history([v for v in history if v.schedule_id in edited], watermark, until))
+        walker = Walker(watermark, until, self._keep_role(look))
+        self._owe(owed_by_history([v for v in history if v.schedule_id in edited], walker))
         for entry in self._catalog.entries():
             if entry.version.schedule_id in edited:
                 self._follow(entry.version.schedule_id, until)
-            else:
-                self._walk(entry, watermark, look.now)
+            elif look.now - watermark <= CLAIM_REACH:
+                self._follow(entry.version.schedule_id, watermark)
+            else:  # a long way back is walked at once, so that a span can be told as one
+                self._owed += spans(entry.version.schedule_id, walker.owed_by(entry, watermark, until))
+                self._follow(entry.version.schedule_id, until)
         # Last: had the store not answered above, the term would have begun with nothing owed.
         self._term = look.term
+
+    def _keep_role(self, look: AuditLook) -> Callable[[], None]:
+        """Renew the role's lease during a long walk, by moving the watermark from where it is to there."""
+        node_id, term, watermark = self._standing.node_id, look.term, look.watermark
+        renewed = self._runtime.monotonic()
+
+        def keep() -> None:
+            nonlocal renewed
+            now = self._runtime.monotonic()
+            if watermark is None or term is None or node_id is None or now - renewed < _RENEW_S:
+                return
+            renewed = now
+            if not self._store.move_watermark(node_id, term, watermark, watermark, self._lease, self._lag):
+                raise Refused("the auditor's role was taken during a long walk; another node goes on")
+
+        return keep
 
     def _tick(self, node_id: str, look: AuditLook) -> Turn:
         term = look.term
@@ -146,6 +174,7 @@ class Audit:
         while True:
             chunk, upto = self._chunk(window.cut)
             if not self._open(node_id, term, chunk, window):
+                self._catalog.doubt()
                 return Turn(0.1)
             if watermark is None or upto > watermark:
                 moved = self._store.move_watermark(node_id, term, watermark, upto, self._lease, self._lag)
@@ -228,23 +257,15 @@ class Audit:
             after = min(window.after, *(entry.version.valid_from for entry in entries))
             until = max(window.now, *(entry.version.valid_from for entry in entries))
             known = {owed.key for owed in self._owed}
+            walker = Walker(after, until)
             self._owe(
                 (schedule_id, instant)
-                for schedule_id, instant in owed_by_history(self._store.history(after, ids), after, until)
+                for schedule_id, instant in owed_by_history(self._store.history(after, ids), walker)
                 if RunKey(instant, schedule_id) not in known
             )
             for schedule_id in ids:
                 self._follow(schedule_id, until)
             self._changes.popleft()
-
-    def _walk(self, entry: Entry, after: Instant, now: Instant) -> None:
-        """A long way back is walked at once, so that a span can be told as one."""
-        schedule_id = entry.version.schedule_id
-        if now - after <= CLAIM_REACH:
-            self._follow(schedule_id, after)
-            return
-        self._owed += spans(schedule_id, owed_by(entry, after, now))
-        self._follow(schedule_id, now)
 
     def _follow(self, schedule_id: int, after: Instant) -> None:
         entry = self._catalog.get(schedule_id)

@@ -106,6 +106,11 @@ class Catalog:
             if digest == self.digest:
                 self._looked_at = now
 
+    def doubt(self) -> None:
+        """The store refused what fits this catalog: the next look finds out what it has not seen."""
+        with self._lock:
+            self.digest = ""
+
     def audited(self, watermark: Instant | None) -> None:
         """The auditor had read every row as it stood at the watermark: what nobody has recorded is younger.
 

@@ -6,20 +6,21 @@ the version that was in force at it; whether it may still run, by the newest ver
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from leasebeat.model.instant import SECOND, Instant, Micros, from_seconds, to_text
 from leasebeat.model.run import ReasonCode, RunKey
 from leasebeat.node.catalog import Entry, entry_of
 from leasebeat.store.base import AuditRow, Version
-from leasebeat.triggers import in_window, instants
+from leasebeat.triggers import Trigger, TriggerKey, in_window, instants, trigger_key
 
 SPAN = 1000
 """Missed instants in a row of one schedule that get rows of their own; older ones share one."""
 
-MOST_WALKED = 100_000
-"""Instants of one schedule walked in one go: more than a day of one each second."""
+_BREATH = 2048
+"""Instants walked between two calls of `breathe`: some ten milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +42,51 @@ class Window:
     catch_up: bool
 
 
-def owed_by(entry: Entry, after: Instant, until: Instant) -> list[Instant]:
-    """The instants of (after, until] at which this version, if in force, was due."""
-    if not entry.fires or entry.schedule is None or entry.trigger is None:
-        return []
-    found = instants(entry.trigger, max(after, (entry.schedule.starts_at or 0) - 1), until, MOST_WALKED)
-    return [instant for instant in found if in_window(entry.schedule, instant)]
+class Walker:
+    """The instants of (after, until], each trigger walked once however many schedules share it.
+
+    `breathe` is called every few milliseconds of a long walk.
+    """
+
+    def __init__(self, after: Instant, until: Instant, breathe: Callable[[], None] = lambda: None) -> None:
+        self.after = after
+        self.until = until
+        self._breathe = breathe
+        self._walked: dict[TriggerKey, list[Instant]] = {}
+
+    def owed_by(self, entry: Entry, after: Instant, until: Instant) -> list[Instant]:
+        """The instants of (after, until], a part of the walk, at which this version, if in force, was due."""
+        if not entry.fires or entry.schedule is None or entry.trigger is None:
+            return []
+        key = trigger_key(entry.schedule)
+        if key not in self._walked:
+            self._walked[key] = self._walk(entry.trigger)
+        found = self._walked[key]
+        part = found[bisect_right(found, after) : bisect_right(found, until)]
+        return [instant for instant in part if in_window(entry.schedule, instant)]
+
+    def _walk(self, trigger: Trigger) -> list[Instant]:
+        found: list[Instant] = []
+        after = self.after
+        while part := instants(trigger, after, self.until, _BREATH):
+            found += part
+            after = part[-1]
+            self._breathe()
+        return found
 
 
-def owed_by_history(
-    versions: Sequence[Version], after: Instant, until: Instant
-) -> Iterator[tuple[int, Instant]]:
-    """(schedule_id, instant) due in (after, until], by versions sorted by (schedule_id, valid_from, id).
+def owed_by_history(versions: Sequence[Version], walker: Walker) -> Iterator[tuple[int, Instant]]:
+    """(schedule_id, instant) due in the walk, by versions sorted by (schedule_id, valid_from, id).
 
     A version is in force for valid_from < f <= the next one's valid_from.
     """
     for index, version in enumerate(versions):
         following = versions[index + 1] if index + 1 < len(versions) else None
         same = following is not None and following.schedule_id == version.schedule_id
-        end = min(until, following.valid_from) if same and following else until
-        begin = max(after, version.valid_from)
+        end = min(walker.until, following.valid_from) if same and following else walker.until
+        begin = max(walker.after, version.valid_from)
         if begin < end:
-            for instant in owed_by(entry_of(version, version.valid_from), begin, end):
+            for instant in walker.owed_by(entry_of(version, version.valid_from), begin, end):
                 yield version.schedule_id, instant
 
 
@@ -134,5 +158,6 @@ def _change(instant: Instant, newest: Entry | None) -> str | None:
 def _latest(instant: Instant, newest: Entry, window: Window) -> bool:
     """Whether the schedule has no later instant up to the cut: no memory between batches is needed."""
     assert newest.trigger is not None
+    assert newest.schedule is not None
     following = newest.trigger.next(instant)
-    return following is None or following > window.cut
+    return following is None or following > window.cut or not in_window(newest.schedule, following)

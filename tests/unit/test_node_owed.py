@@ -5,7 +5,7 @@ import json
 from leasebeat.model.instant import DAY, SECOND, from_text
 from leasebeat.model.run import RunKey
 from leasebeat.node.catalog import Entry, entry_of
-from leasebeat.node.owed import SPAN, Owed, Window, audit_row, owed_by_history, spans
+from leasebeat.node.owed import SPAN, Owed, Walker, Window, audit_row, owed_by_history, spans
 from leasebeat.store.base import Version
 
 NOON = from_text("2026-11-20T12:00:00Z")
@@ -31,7 +31,7 @@ def entry(id: int = 1, valid_from: int = 0, cron: str = "* * * * *", **other: ob
 
 
 def due(*versions: Version, after: int = NOON, until: int = NOON + 5 * MINUTE) -> list[int]:
-    return [(instant - NOON) // MINUTE for _, instant in owed_by_history(versions, after, until)]
+    return [(instant - NOON) // MINUTE for _, instant in owed_by_history(versions, Walker(after, until))]
 
 
 def window(now: int = NOON + 2 * SECOND, catch_up: bool = False) -> Window:
@@ -93,6 +93,28 @@ def test_in_a_catch_up_once_runs_the_latest_and_misses_the_rest():
     now = NOON + 130 * SECOND
     found = [verdict(entry(), NOON + n * MINUTE, now=now, catch_up=True)[0] for n in range(3)]
     assert found == ["missed", "missed", "queued"]
+
+
+def test_in_a_catch_up_once_runs_the_last_instant_before_the_schedule_ended():
+    ended = entry(definition={"ends_at": NOON + 30 * SECOND})
+    assert verdict(ended, NOON, now=NOON + 130 * SECOND, catch_up=True)[0] == "queued"
+
+
+def test_a_walk_of_more_than_a_day_of_seconds_owes_every_one_and_breathes():
+    breaths: list[int] = []
+    walker = Walker(NOON - 2 * DAY, NOON, lambda: breaths.append(1))
+    every_second = entry(cron="* * * * * *")
+    assert len(walker.owed_by(every_second, NOON - 2 * DAY, NOON)) == 172_800
+    assert len(breaths) > 80
+
+
+def test_schedules_with_one_trigger_are_walked_once():
+    breaths: list[int] = []
+    walker = Walker(NOON - DAY, NOON, lambda: breaths.append(1))
+    walker.owed_by(entry(), NOON - DAY, NOON)
+    walked = len(breaths)
+    walker.owed_by(entry(), NOON - DAY, NOON)
+    assert len(breaths) == walked
 
 
 def test_in_a_catch_up_skip_misses_all():
