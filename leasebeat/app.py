@@ -25,6 +25,7 @@ from leasebeat.model.node import NodeFacts
 from leasebeat.node.audit import AuditConfig
 from leasebeat.node.node import Node, NodeConfig, Notice, Ports
 from leasebeat.node.retention import Ages
+from leasebeat.node.verdict import OutputLimits
 from leasebeat.runtime import Runtime, SystemRuntime
 from leasebeat.settings import Settings, load
 
@@ -305,6 +306,7 @@ def _config(settings: Settings, facts: NodeFacts) -> NodeConfig:
         drain_s=settings.node.drain_s,
         kill_grace_s=settings.node.kill_grace_s,
         audit=AuditConfig(settings.audit.lag_s, settings.audit.role_lease_s, settings.audit.catch_up_per_s),
+        outputs=OutputLimits(kept.output_succeeded_bytes, kept.output_failed_bytes),
         ages=Ages(
             succeeded=kept.succeeded_days,
             failed=kept.failed_days,

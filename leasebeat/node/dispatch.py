@@ -18,7 +18,7 @@ from leasebeat.model.schedule import Schedule
 from leasebeat.node.catalog import Catalog
 from leasebeat.node.finish import Outbox
 from leasebeat.node.standing import Standing
-from leasebeat.node.verdict import Held, finish_row
+from leasebeat.node.verdict import Held, OutputLimits, finish_row
 from leasebeat.runtime import Runtime
 from leasebeat.store.base import Candidate, Store
 
@@ -57,6 +57,7 @@ class Dispatch:
         leash: Leash,
         outbox: Outbox,
         grace_s: float,
+        outputs: OutputLimits,
     ) -> None:
         self._store = store
         self._standing = standing
@@ -65,6 +66,7 @@ class Dispatch:
         self._leash = leash
         self._outbox = outbox
         self._grace_s = grace_s
+        self._outputs = outputs
         self._lock = runtime.lock()
         self._held: dict[tuple[RunKey, int], Held] = {}
         self._used: Counter[str] = Counter()
@@ -231,7 +233,7 @@ class Dispatch:
             self._busy -= 1
             self._used[held.queue] -= 1
         outcome = self._honest(held, outcome)
-        self._outbox.put(launch.node_id, finish_row(held, outcome))
+        self._outbox.put(launch.node_id, finish_row(held, outcome, self._outputs))
         self.freed()
 
     def _honest(self, held: Held, outcome: Outcome) -> Outcome:

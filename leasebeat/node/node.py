@@ -27,6 +27,7 @@ from leasebeat.node.pull import Pull
 from leasebeat.node.purge import Purge
 from leasebeat.node.retention import Ages, Retention
 from leasebeat.node.standing import Standing
+from leasebeat.node.verdict import OutputLimits
 from leasebeat.runtime import Runtime, Task
 from leasebeat.store.base import AuditRow, FinishRow, Orphan, Store
 
@@ -39,6 +40,7 @@ class NodeConfig:
     drain_s: float = 60.0
     kill_grace_s: float = 10.0
     audit: AuditConfig = field(default_factory=AuditConfig)
+    outputs: OutputLimits = field(default_factory=OutputLimits)
     ages: Ages = field(default_factory=Ages)
 
 
@@ -85,7 +87,7 @@ class Node:
         self.outbox = outbox = Outbox(runtime)
         grace_s, drain_s = config.kill_grace_s, config.drain_s
         self.dispatch = dispatch = Dispatch(
-            runtime, store, standing, catalog, ports.executors, ports.leash, outbox, grace_s
+            runtime, store, standing, catalog, ports.executors, ports.leash, outbox, grace_s, config.outputs
         )
         self.pull = Pull(runtime, store, standing, dispatch)
         dispatch.freed = self.pull.slot_freed

@@ -17,6 +17,19 @@ poison job must not kill host after host."""
 _LONGEST_RETRY_S = 3600.0
 
 
+@dataclass(frozen=True, slots=True)
+class OutputLimits:
+    """How many bytes of the end of what an attempt printed are kept."""
+
+    succeeded: int = 4096
+    failed: int = 65536
+
+    def cut(self, outcome: Outcome) -> bytes:
+        """What is kept of this one."""
+        most = self.succeeded if outcome.kind == OutcomeKind.SUCCEEDED else self.failed
+        return outcome.output[-most:] if most else b""
+
+
 @dataclass(slots=True)
 class Held:
     """An attempt that this node holds, from the claim until the store has its outcome."""
@@ -31,7 +44,7 @@ class Held:
     ended: bool = False
 
 
-def finish_row(held: Held, outcome: Outcome) -> FinishRow:
+def finish_row(held: Held, outcome: Outcome, limits: OutputLimits) -> FinishRow:
     """The end of an attempt as the store shall record it: over, or back to the queue."""
     schedule = held.launch.schedule
     again, delay = _again(held, outcome, schedule)
@@ -47,7 +60,7 @@ def finish_row(held: Held, outcome: Outcome) -> FinishRow:
         reason_code=outcome.reason_code,
         reason=outcome.reason or None,
         result=outcome.result,
-        output=outcome.output,
+        output=limits.cut(outcome),
         output_bytes=outcome.output_bytes,
         started_at=held.started_at,
     )

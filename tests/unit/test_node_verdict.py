@@ -5,9 +5,15 @@ import pytest
 from leasebeat.executors.base import Launch
 from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode, RunKey
 from leasebeat.model.schedule import Schedule
-from leasebeat.node.verdict import Held, finish_row, retry_delay
+from leasebeat.node import verdict
+from leasebeat.node.verdict import Held, OutputLimits, retry_delay
+from leasebeat.store.base import FinishRow
 
 KIND = OutcomeKind
+
+
+def finish_row(held: Held, outcome: Outcome) -> FinishRow:
+    return verdict.finish_row(held, outcome, OutputLimits(succeeded=4, failed=6))
 
 
 def held(
@@ -91,3 +97,13 @@ def test_the_second_failed_start_is_a_failure():
 def test_the_second_failed_start_may_be_retried():
     row = finish_row(held(former="start_failed", retries=1), Outcome(KIND.START_FAILED, 127))
     assert (row.again, row.failed) == (True, True)
+
+
+@pytest.mark.parametrize(("kind", "kept"), [(KIND.SUCCEEDED, b"cdef"), (KIND.FAILED, b"abcdef")])
+def test_the_end_of_the_output_is_kept_more_of_it_when_it_failed(kind: OutcomeKind, kept: bytes):
+    row = finish_row(held(), Outcome(kind, 0, output=b"..abcdef", output_bytes=8))
+    assert (row.output, row.output_bytes) == (kept, 8)
+
+
+def test_no_output_is_kept_where_the_limit_is_nothing():
+    assert OutputLimits(succeeded=0).cut(Outcome(KIND.SUCCEEDED, output=b"text")) == b""
