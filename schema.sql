@@ -187,7 +187,7 @@ CREATE TABLE IF NOT EXISTS nodes (
   roles           JSON NOT NULL COMMENT 'JSON list: dispatch, execute',
   cpu_pct         DOUBLE NOT NULL DEFAULT 0 COMMENT 'of one core, at the last beat',
   memory_bytes    BIGINT NOT NULL DEFAULT 0 COMMENT 'resident, at the last beat',
-  clock_offset_ms DOUBLE NOT NULL DEFAULT 0 COMMENT 'store minus host',
+  clock_offset_ms DOUBLE NOT NULL DEFAULT 0 COMMENT 'host minus store, milliseconds',
   version         VARCHAR(40) NOT NULL DEFAULT '' COMMENT 'of Leasebeat',
   tzdata          VARCHAR(40) NOT NULL DEFAULT '' COMMENT 'of the time zone data',
   digest          VARCHAR(80) NOT NULL DEFAULT '' COMMENT 'of the schedules that it holds',
@@ -266,7 +266,7 @@ CREATE TABLE IF NOT EXISTS queues (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='queues about which there is something to say';
 
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW schedule_digest AS
-SELECT CONCAT_WS('-', COUNT(*), BIT_XOR(CRC32(version)), BIT_XOR(CRC32(updated_at))) AS digest
+SELECT CONCAT_WS('-', COUNT(*), SUM(CRC32(CONCAT_WS(' ', id, version, updated_at)))) AS digest
 FROM schedules FORCE INDEX (digest);
 
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW schedule_list AS
