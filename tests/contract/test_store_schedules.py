@@ -59,6 +59,17 @@ def test_an_edit_of_a_column_is_a_new_version(bench: Bench, store: Store, column
     assert after.digest != before.digest
 
 
+def test_the_digest_changes_where_two_rows_are_edited_there_and_back_together(
+    bench: Bench, store: Store
+) -> None:
+    for schedule_id in (1, 2):
+        bench.put_schedule(schedule_id, updated_at=START)
+    before = store.look_at_schedules().digest
+    for schedule_id in (1, 2):  # paused, then resumed, between two polls
+        bench.put_schedule(schedule_id, updated_at=START + 1)
+    assert store.look_at_schedules().digest != before
+
+
 def test_the_digest_stays_while_nobody_edits(bench: Bench, store: Store) -> None:
     bench.put_schedule(1)
     bench.put_schedule(2)
