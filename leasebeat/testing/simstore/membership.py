@@ -13,9 +13,13 @@ from leasebeat.testing.simstore.ending import EndingStatements
 from leasebeat.testing.simstore.locks import GAP, Statement
 from leasebeat.testing.simstore.tables import PRESENT_STATES, NodeRow
 
+_UNSEEN: tuple[Instant, Instant, tuple[Member, ...]] = (1, 0, ())
+
 
 class NodeStatements(EndingStatements):
     """Nodes join, beat, and are declared dead."""
+
+    _seen = _UNSEEN  #: (from, until) in store time, and the members that a look between them shows
 
     def poll(self, node_id: str, queues: Sequence[str]) -> Poll:
         now, role = self.now(), self.role
@@ -28,7 +32,7 @@ class NodeStatements(EndingStatements):
         return Poll(
             now,
             self.schedules.digest,
-            tuple([node.seen(now) for node in self.present.values()]),
+            self._members(now),
             len(mine),
             bool(self.runs.kills) and any(run.kill_requested for run in mine.values()),
             ready,
@@ -36,6 +40,21 @@ class NodeStatements(EndingStatements):
             sweep,
             Role(role.holder, role.term, role.expires_at is None or role.expires_at < now, role.watermark),
         )
+
+    def _members(self, now: Instant) -> tuple[Member, ...]:
+        """The present nodes as a look at `now` shows them; made anew after a change, or when one grows stale."""
+        begin, end, members = self._seen
+        if begin <= now < end:
+            return members
+        members = tuple(node.seen(now) for node in self.present.values())
+        edges = [node.beat_at + node.lease + 1 for node in self.present.values()]
+        begin = max((edge for edge in edges if edge <= now), default=0)
+        end = min((edge for edge in edges if edge > now), default=1 << 62)
+        self._seen = begin, end, members
+        return members
+
+    def _forget_members(self, node: NodeRow) -> None:
+        node.member, self._seen = None, _UNSEEN
 
     def join(self, facts: NodeFacts) -> Statement[None]:
         txn = self.begin()
@@ -48,6 +67,7 @@ class NodeStatements(EndingStatements):
             row = self.nodes[facts.id] = NodeRow(facts, self.now())
             self.present[facts.id] = row
             row.beat_true = self.true_now()
+            self._forget_members(row)
             self._journal_node(row, None, watched=False)
         finally:
             txn.release()
@@ -61,7 +81,8 @@ class NodeStatements(EndingStatements):
             if node is None:
                 return False
             yield GAP
-            node.beat_at, node.beat_true, node.vitals, node.member = now, began, vitals, None
+            node.beat_at, node.beat_true, node.vitals = now, began, vitals
+            self._forget_members(node)
             node.beat_seq += 1
             return True
         finally:
@@ -103,7 +124,8 @@ class NodeStatements(EndingStatements):
         return "stale" in self.without or node.beat_at < now - node.lease
 
     def _become(self, node: NodeRow, state: str, watched: bool) -> None:
-        was, node.state, node.member = node.state, state, None
+        was, node.state = node.state, state
+        self._forget_members(node)
         if state not in PRESENT_STATES:
             del self.present[node.id]
         self._journal_node(node, was, watched)

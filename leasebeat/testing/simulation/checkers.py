@@ -308,7 +308,7 @@ def nothing_is_stuck(evidence: Evidence) -> Iterator[Violation]:
 
 def the_fleet_heals(evidence: Evidence) -> Iterator[Violation]:
     """At the end every worker that runs is live, everybody else is gone, and the watermark follows."""
-    live = {node.name for node in evidence.nodes.values() if node.state == "live"}
+    live = frozenset(node.name for node in evidence.nodes.values() if node.state == "live")
     if live != evidence.present:
         yield Violation("the fleet heals", f"live are {sorted(live)}, running are {sorted(evidence.present)}")
     moves = list(evidence.of(WatermarkMove))
@@ -333,7 +333,7 @@ def take_overs_are_in_time(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _longest_calm(evidence: Evidence, begin: Instant, end: Instant) -> int:
-    """The longest stretch in which nothing was done to the fleet: in it somebody must have watched the dead."""
+    """The longest stretch in which nothing was done to the fleet: somebody must have watched the dead."""
     longest, since = 0, begin
     for start, stop in evidence.disturbed:
         if start >= end:

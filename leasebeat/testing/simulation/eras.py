@@ -25,7 +25,7 @@ _FOREVER: Instant = 1 << 60
 
 @dataclass(frozen=True, slots=True)
 class Era:
-    """One committed state of a schedule's row, and the spans (after, until] of store time that it may rule."""
+    """A committed state of a schedule's row, and the spans (after, until] of store time that it may rule."""
 
     row: dict[str, object] | None
     spans: tuple[tuple[Instant, Instant], ...]

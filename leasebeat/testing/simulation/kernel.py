@@ -35,29 +35,29 @@ class Stuck(AssertionError):
 class Kernel:
     """The heap of what happens next."""
 
-    __slots__ = ("_heap", "_hub", "_same", "current", "now", "random", "uniform")
+    __slots__ = ("_same", "current", "heap", "hub", "now", "random", "uniform")
 
     def __init__(self, start: Instant, random: Random) -> None:
         self.now = start
         self.random = random
         self.uniform = random.random
         self.current: Strand | None = None
-        self._heap: list[tuple[Instant, float, Callable[[Any], None], Any]] = []
-        self._hub = getcurrent()
+        self.heap: list[tuple[Instant, float, Callable[[Any], None], Any]] = []
+        self.hub = getcurrent()
         self._same = 0
 
     def at(self, when: Instant, action: Callable[[Any], None], argument: object = None) -> None:
         """Call `action(argument)` at `when`; the past means now. It must not park."""
-        heappush(self._heap, (when if when > self.now else self.now, self.uniform(), action, argument))
+        heappush(self.heap, (when if when > self.now else self.now, self.uniform(), action, argument))
 
     def after(self, delay: Micros, action: Callable[[Any], None], argument: object = None) -> None:
         """Call `action(argument)` in `delay` microseconds."""
-        heappush(self._heap, (self.now + delay, self.uniform(), action, argument))
+        heappush(self.heap, (self.now + delay, self.uniform(), action, argument))
 
     def run(self, until: Instant) -> None:
         """Let everything happen that is due before `until`."""
-        heap = self._heap
-        self._hub = getcurrent()
+        heap = self.heap
+        self.hub = getcurrent()
         while heap and heap[0][0] < until:
             when, _, action, argument = heappop(heap)
             if when != self.now:
@@ -69,14 +69,6 @@ class Kernel:
                     raise Stuck(f"no time passes any more; {argument!r} is next")
             action(argument)
         self.now = until
-
-    def give_up(self) -> None:
-        """Back to the heap; returns when the calling strand is switched to again."""
-        self._hub.switch()
-
-    def hub(self) -> greenlet:
-        """The greenlet that runs the heap."""
-        return self._hub
 
 
 class Process:
@@ -139,7 +131,7 @@ class Strand:
         self.epoch = 0  #: grows at each wake-up, so that the timers that lost are known by their number
         self.ended = False
         self.fire = self._fire  # bound once: it goes into the heap with every wait
-        self.thread = greenlet(self._run, parent=process.kernel.hub())
+        self.thread = greenlet(self._run, parent=process.kernel.hub)
         self._target = target
         self._joiners: list[Strand] = []
 
@@ -149,12 +141,12 @@ class Strand:
     def park_until(self, when: Instant) -> None:
         """Give up control until `when`, or until `ready`. Only from the strand itself."""
         kernel = self.kernel
-        heappush(kernel._heap, (when, kernel.uniform(), self.fire, self.epoch))  # pyright: ignore[reportPrivateUsage]
-        kernel.give_up()
+        heappush(kernel.heap, (when, kernel.uniform(), self.fire, self.epoch))
+        kernel.hub.switch()
 
     def park(self) -> None:
         """Give up control until `ready`."""
-        self.kernel.give_up()
+        self.kernel.hub.switch()
 
     def ready(self) -> None:
         """End the present park now."""

@@ -104,7 +104,7 @@ class StoreLink:
             while True:
                 step = next(steps)
                 if step.__class__ is tuple:
-                    return _Flight(self, None, steps).await_lock(cast("Key", step))
+                    return _Flight(self, None, _begun, steps).await_lock(cast("Key", step))
         except StopIteration as end:
             return cast("object", end.value)
 
@@ -129,7 +129,12 @@ class StoreLink:
         raise Unknown("timed out")
 
 
+Steps = Generator[Any, None, Any]
 _GENERATOR = type(_ for _ in ())
+
+
+def _begun() -> object:
+    raise AssertionError("this statement has begun long ago")
 
 
 def _strand(kernel: Kernel) -> Strand:
@@ -141,6 +146,7 @@ class _Flight:
     """A statement on its way."""
 
     __slots__ = (
+        "_begin_it",
         "_blocked",
         "_born",
         "_kernel",
@@ -148,16 +154,19 @@ class _Flight:
         "_life",
         "_link",
         "_name",
+        "_steps",
         "_strand",
-        "_what",
         "answer",
         "left",
     )
 
-    def __init__(self, link: StoreLink, kind: str | None, what: Any) -> None:
+    def __init__(
+        self, link: StoreLink, kind: str | None, begin: Callable[[], object], steps: Steps | None = None
+    ) -> None:
         self._link = link
         self._kind = kind
-        self._what = what  #: the function that begins it, then its generator
+        self._begin_it = begin
+        self._steps = steps
         self._kernel = link.kernel
         self._strand = _strand(link.kernel)
         self._life = link.weather.restarts
@@ -207,16 +216,16 @@ class _Flight:
         elif weather.frozen:
             self._kernel.after(SECOND // 10, self._begin)  # it lies in the socket of the stopped server
         else:
-            self._try(self._what)
+            self._start()
 
-    def _try(self, what: Callable[[], object]) -> None:
+    def _start(self) -> None:
         try:
-            begun = what()
+            begun = self._begin_it()
         except StoreError as problem:
             self._reply(None, problem)
             return
         if begun.__class__ is _GENERATOR:
-            self._what = begun
+            self._steps = cast("Steps", begun)
             self._kernel.after(self._delay(), self._step)
         else:
             self._reply(begun, None)
@@ -230,9 +239,13 @@ class _Flight:
         else:
             self._advance()
 
+    def _open_steps(self) -> Steps:
+        assert self._steps is not None, "a read has one step"
+        return self._steps
+
     def _advance(self) -> None:
         try:
-            step = next(self._what)
+            step = next(self._open_steps())
         except StopIteration as end:
             self._reply(end.value, None)
         except StoreError as problem:
@@ -280,14 +293,14 @@ class _Flight:
     def _give_up(self) -> None:
         self._link.weather.counts["lock wait"] += 1
         try:
-            self._what.throw(Busy("lock wait timeout exceeded"))
+            self._open_steps().throw(Busy("lock wait timeout exceeded"))
         except StopIteration as end:
             self._reply(end.value, None)
         except StoreError as problem:
             self._reply(None, problem)
 
     def _roll_back(self) -> None:
-        self._what.close()
+        self._open_steps().close()
         self._reply(None, Unknown("the server went away"))
 
     def _reply(self, value: object, problem: Exception | None) -> None:

@@ -6,13 +6,12 @@ classes for the length of a seed. Faults are aimed at what the rule is there for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from leasebeat.coordination.store import StoreCoordinator
 from leasebeat.errors import GateUnavailable
-from leasebeat.model.instant import SECOND
+from leasebeat.model.instant import SECOND, Instant
 from leasebeat.model.node import Member
 from leasebeat.model.run import RunKey
 from leasebeat.node import audit
@@ -21,7 +20,7 @@ from leasebeat.node.claim import Claimer, Later, Opening
 from leasebeat.node.dispatch import Grant
 from leasebeat.node.lease import Lease
 from leasebeat.node.membership import Membership
-from leasebeat.node.owed import Owed, Window
+from leasebeat.node.owed import Owed, Walker, Window
 from leasebeat.node.purge import Purge
 from leasebeat.store.base import ClaimAnswer, Version
 from leasebeat.testing.simulation.seed import Patch, Plan
@@ -133,9 +132,9 @@ def _nothing(self: object, *arguments: object) -> int:
 _owed_by_history = audit.owed_by_history
 
 
-def _owed_by_the_newest(versions: Sequence[Version], after: Instant, until: Instant) -> Any:
+def _owed_by_the_newest(versions: Sequence[Version], walker: Walker) -> Iterator[tuple[int, Instant]]:
     newest = {version.schedule_id: version for version in versions}
-    return _owed_by_history(list(newest.values()), after, until)
+    return _owed_by_history(list(newest.values()), walker)
 
 
 _again = Claimer._again

@@ -17,7 +17,7 @@ CRONS = tuple(CALENDARS)
 def draw_schedule(world: World, random: Random) -> int:
     """A new row, in one of the ways that people write them."""
     columns: dict[str, object] = {
-        "cron": random.choice(CRONS),
+        "cron": random.choice(world.crons),
         "overlap": random.choice(("skip", "skip", "allow")),
         "route": random.choice(("sticky", "sticky", "spread", "any")),
         "priority": random.choice((0, 0, 5)),
@@ -47,6 +47,7 @@ def draw_behaviour(random: Random) -> Behaviour:
 
 
 def change_cron(world: World, random: Random, schedule_id: int) -> None:
+    """The commonest edit."""
     world.edit(schedule_id, {"cron": random.choice(CRONS)})
 
 
@@ -65,6 +66,7 @@ def flip_flop(world: World, random: Random, schedule_id: int) -> None:
 
 
 def change_command(world: World, random: Random, schedule_id: int) -> None:
+    """Another task, at the same times."""
     command = f"{world.server.schedules.rows[schedule_id]['command']}+"
     world.behaviours[command] = draw_behaviour(random)
     world.edit(schedule_id, {"command": command})
@@ -104,7 +106,12 @@ def commit_late(world: World, random: Random, schedule_id: int) -> None:
 def delete(world: World, random: Random, schedule_id: int) -> None:
     """Gone; a new row takes its place, under a new id."""
     world.server.delete_schedule(schedule_id)
-    world.kernel.after(random.choice((0, SECOND, 30 * SECOND)), lambda _: draw_schedule(world, random))
+    later = random.choice((0, SECOND, 30 * SECOND))
+    world.kernel.after(later, lambda _: _replace(world, random))
+
+
+def _replace(world: World, random: Random) -> None:
+    draw_schedule(world, random)
 
 
 def end_it(world: World, random: Random, schedule_id: int) -> None:
@@ -113,6 +120,7 @@ def end_it(world: World, random: Random, schedule_id: int) -> None:
 
 
 def make_manual(world: World, random: Random, schedule_id: int) -> None:
+    """From now on it only runs when somebody asks."""
     del random
     world.edit(schedule_id, {"cron": NEVER})
 

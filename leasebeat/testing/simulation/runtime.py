@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from heapq import heappush
 from random import Random
 from types import TracebackType
 
@@ -43,7 +44,10 @@ class SimWaiter:
         assert strand is not None, "waiting outside a strand"
         delay = 0 if self._woken or seconds <= 0 else round(seconds * 1e6)
         self._strand = strand
-        strand.park_until(kernel.now + delay + int(kernel.uniform() * _WAKE_UP))
+        drawn = kernel.uniform()
+        # As `Strand.park_until`: most of what a simulation does is waiting.
+        heappush(kernel.heap, (kernel.now + delay + int(drawn * _WAKE_UP), drawn, strand.fire, strand.epoch))
+        kernel.hub.switch()
         self._strand = None
         woken, self._woken = self._woken, False
         return woken

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple, cast
 
@@ -14,6 +14,7 @@ from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode, RunKey
 from leasebeat.node.node import Node, NodeConfig, Ports
 from leasebeat.store.base import Store
 from leasebeat.testing.simstore import Server
+from leasebeat.testing.simulation.calendars import CALENDARS
 from leasebeat.testing.simulation.kernel import Kernel, Process
 from leasebeat.testing.simulation.link import StoreLink, Weather
 from leasebeat.testing.simulation.redis import Redis, SimGate
@@ -205,6 +206,7 @@ class World(Evidence):
         self.weather = Weather()
         self.beat_s = beat_s
         self.leashes = True
+        self.crons: Sequence[str] = tuple(CALENDARS)  #: what new schedules are drawn from
         self.behaviours: dict[str, Behaviour] = {}  #: by command
         self.processes: dict[int, tuple[Process, Guardian]] = {}
         self.disturbed: list[tuple[Instant, Instant]] = []
