@@ -159,6 +159,11 @@ class Worker:
         assert self.process.returncode == -signal.SIGKILL, f"{self.name} ended otherwise:\n{self.tail()}"
         self._fleet.deaths[self.node_id] = Death(boottime_ns(), "killed")
 
+    def terminate(self, seconds: float = 30) -> None:
+        """SIGTERM, and wait until it has drained and left with exit code 0."""
+        self.signal(signal.SIGTERM)
+        assert self.wait(seconds) == 0, f"{self.name} did not leave in good order:\n{self.tail()}"
+
     def tail(self) -> str:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
