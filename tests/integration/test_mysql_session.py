@@ -394,8 +394,8 @@ def test_a_server_that_is_full_is_unavailable(own: tuple[MariaDB, SqlStore]) -> 
 def test_what_the_server_is_set_to_does_not_matter(own: tuple[MariaDB, SqlStore]) -> None:
     server, store = own
     server.mysql.run(
-        "SET GLOBAL sql_mode = '', GLOBAL autocommit = 0, GLOBAL time_zone = '-03:00', GLOBAL wait_timeout = 1",
-        "SET GLOBAL innodb_lock_wait_timeout = 500, GLOBAL group_concat_max_len = 4",
+        "SET GLOBAL sql_mode = '', GLOBAL autocommit = 0, GLOBAL time_zone = '-03:00'",
+        "SET GLOBAL innodb_lock_wait_timeout = 500, GLOBAL group_concat_max_len = 4, GLOBAL wait_timeout = 1",
         "SET GLOBAL TRANSACTION ISOLATION LEVEL SERIALIZABLE",
     )
     store.join(FACTS)

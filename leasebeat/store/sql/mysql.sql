@@ -83,9 +83,9 @@ WHERE s.id IS NULL AND h.deleted = 0
 
 -- name: clear_problems
 -- Take back what is said of schedules whose newest recorded version is usable, or gone. rows: ids.
-DELETE p FROM schedule_problems p
-JOIN JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$')) j ON p.schedule_id = j.s
-JOIN schedule_history h ON h.id = (SELECT MAX(x.id) FROM schedule_history x WHERE x.schedule_id = j.s)
+DELETE p FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$')) j
+STRAIGHT_JOIN schedule_problems p ON p.schedule_id = j.s
+STRAIGHT_JOIN schedule_history h ON h.id = (SELECT MAX(x.id) FROM schedule_history x WHERE x.schedule_id = j.s)
 WHERE h.problem IS NULL OR h.deleted = 1
 
 -- name: put_problems
@@ -539,7 +539,7 @@ LIMIT :limit
 
 -- name: remove_nodes
 -- Remove such rows. A row never comes back from `purged` or `left`. rows: ids.
-DELETE n FROM nodes n JOIN JSON_TABLE(:rows, '$[*]' COLUMNS (id VARCHAR(100) PATH '$')) j ON n.id = j.id
+DELETE n FROM JSON_TABLE(:rows, '$[*]' COLUMNS (id VARCHAR(100) PATH '$')) j STRAIGHT_JOIN nodes n ON n.id = j.id
 WHERE n.state IN ('purged', 'left')
 
 -- name: count_runs
