@@ -210,7 +210,8 @@ class _Worker:
         waiter, until = self.runtime.waiter(), self.runtime.monotonic() + _STORE_PATIENCE_S
         while True:
             try:
-                check(session)
+                for warning in check(session, worker=True):
+                    event("WARNING", "store_warning", str(warning))
                 return
             except StoreUnfit:
                 raise

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import cast
 
 from leasebeat.errors import StoreUnfit
+from leasebeat.store.checks import Check
 from leasebeat.store.mysql import LOCK_WAIT_S, MysqlSession
-from leasebeat.store.schema import Check, print_schema
 from leasebeat.store.session import Session
+from leasebeat.store.tables import print_schema
 
 __all__ = ["checks", "make"]
 

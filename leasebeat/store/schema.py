@@ -8,52 +8,13 @@ check          raise when one of them fails
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
-from typing import Literal
-
 from leasebeat import __version__
-from leasebeat.errors import NoStore, Refused, StoreUnfit
+from leasebeat.errors import NoStore, StoreUnfit
+from leasebeat.store.checks import Check
 from leasebeat.store.session import Session
+from leasebeat.store.tables import SCHEMA_VERSION, print_schema
 
 __all__ = ["SCHEMA_VERSION", "Check", "check", "checks", "init", "print_schema"]
-
-SCHEMA_VERSION = 1
-"""Of the tables that this Leasebeat makes and uses."""
-
-_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+/-]{0,63}")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that the store must be like. `refuse`: no start without it; `warn`: said, and gone on."""
-
-    name: str
-    ok: bool
-    severity: Literal["refuse", "warn"]
-    found: str
-    expected: str
-    advice: str
-
-    def __str__(self) -> str:
-        return f"{self.name}: found {self.found}, expected {self.expected}; {self.advice}"
-
-
-def print_schema(dialect: str, timezone: str = "UTC") -> str:
-    """The tables as SQL, with `timezone` as the default of new schedules.
-
-    Raises Refused for a text that can be no name of a time zone.
-    """
-    name = "schema.sql" if dialect == "mysql" else "sqlite_schema.sql"
-    packed = Path(str(files("leasebeat.store") / "sql" / name))
-    # In a checkout the MySQL schema lies where people look for it; a wheel has it inside the package.
-    path = packed if packed.is_file() else Path(__file__).parents[2] / name
-    if not _ZONE.fullmatch(timezone):
-        raise Refused(f"{timezone!r} is no name of a time zone; expected one like Europe/Berlin")
-    text = path.read_text(encoding="utf-8")
-    return text.replace("NOT NULL DEFAULT 'UTC'", f"NOT NULL DEFAULT '{timezone}'")
 
 
 def init(session: Session, timezone: str = "UTC") -> None:

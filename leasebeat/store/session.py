@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 SqlValue = int | float | str | bytes | None
 Record = dict[str, Any]
-"""A row by column name: DATETIME and TIMESTAMP columns as instants, JSON columns as text, DECIMAL as int or float."""
+"""A row by column name: dates as instants, JSON columns as text, DECIMAL as int or float."""
 
 FaultHook = Callable[[str, str], None]
 """Called with (statement name, "before" | "after"); tests kill the process or raise in it."""

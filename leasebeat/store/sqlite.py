@@ -29,9 +29,10 @@ from weakref import WeakSet, finalize
 from leasebeat.errors import Busy, Duplicate, NoStore, Refused, StoreError, StoreUnfit, Unavailable, Unknown
 from leasebeat.model.instant import Instant, from_datetime, to_datetime
 from leasebeat.runtime import Runtime
-from leasebeat.store.schema import Check, print_schema
+from leasebeat.store.checks import Check
 from leasebeat.store.session import FaultHook, Record, SqlValue
 from leasebeat.store.statements import load
+from leasebeat.store.tables import print_schema
 
 __all__ = ["BUSY_S", "SqliteSession", "checks", "create", "network_filesystem"]
 
