@@ -102,9 +102,10 @@ def test_an_init_that_was_broken_off_can_be_finished(empty: MysqlSession) -> Non
 
 def test_the_schema_can_be_applied_by_the_servers_own_client(empty: MysqlSession) -> None:
     url = empty.url
-    place = f"--socket={url.unix_socket}" if url.unix_socket else f"--host={url.host}"
-    account = [f"--port={url.port}", f"--user={url.user}", f"--password={url.password}"]
-    command = ["mariadb", "--no-defaults", place, *account, url.database]
+    over_tcp = [f"--host={url.host}", f"--port={url.port}"]
+    place = [f"--socket={url.unix_socket}"] if url.unix_socket else over_tcp
+    account = [f"--user={url.user}", f"--password={url.password}"]
+    command = ["mariadb", "--no-defaults", *place, *account, url.database]
     for _ in range(2):
         subprocess.run(command, input=(ROOT / "schema.sql").read_bytes(), check=True, capture_output=True)
     assert schema.check(empty, worker=True) is not None
