@@ -172,9 +172,8 @@ class Node:
         key = self._key(row.key)
         level = "INFO" if row.status == "succeeded" or row.again else "WARNING"
         what = "run goes back to the queue" if row.again else f"run {row.status}"
-        event(
-            level, "run_ended", what, key=key, attempt=row.attempt, status=row.status, reason=row.reason or ""
-        )
+        why = {"reason": row.reason} if row.reason else {}
+        event(level, "run_ended", what, key=key, attempt=row.attempt, status=row.status, **why)
         if not row.again and row.status in ("failed", "timed_out", "lost"):
             self._tell(row.status, row.key, row.reason or "", row.attempt)
 
