@@ -84,7 +84,8 @@ STATEMENTS: tuple[str, ...] = (
     _trigger("nodes", "UPDATE", "node", _node("OLD.state", "OLD.beat_at"), "NEW.state <> OLD.state"),
     _trigger("roles", "UPDATE", "watermark", _WATERMARK, "NOT (NEW.watermark <=> OLD.watermark)"),
     _trigger("schedules", "INSERT", "schedule", _schedule("NEW")),
-    _trigger("schedules", "UPDATE", "schedule", _schedule("NEW")),
+    # An UPDATE that changes nothing fires triggers too, and shows them an updated_at that is never written.
+    _trigger("schedules", "UPDATE", "schedule", _schedule("NEW"), "NEW.version <> OLD.version"),
     _trigger("schedules", "DELETE", "deletion", {"id": "OLD.id"}),
 )
 """What makes the journal, by the account that owns the tables."""
@@ -106,8 +107,11 @@ def written(row: Mapping[str, Any]) -> Written:
     return Written(row["at"], row["began"], row["connection"], row["kind"], json.loads(row["what"]))
 
 
-Commits = Mapping[int, Sequence[tuple[Instant, Instant]]]
-"""By connection of an editor: when it sent its COMMIT, and when it heard of it."""
+Commit = tuple[Instant, Instant]
+"""When an editor sent it, and when he heard that it was done."""
+
+Commits = Mapping[int, Sequence[Commit]]
+"""By connection; a restarted server gives the same numbers again."""
 
 
 class History:
@@ -127,8 +131,8 @@ class History:
         self._runs_as = {(v.schedule_id, v.version, v.updated_at, v.runs_as) for v in versions}
         self._moves = [self._move(row) for row in rows if row.kind == "watermark"]
         self._edits: dict[int, list[tuple[Instant, RowChange]]] = {}
-        for row in _last_words(rows):
-            self._edits.setdefault(row.what["id"], []).append(self._edit(row))
+        for commit, row in self._last_words(rows):
+            self._edits.setdefault(row.what["id"], []).append((commit[0], self._edit(row, commit[1])))
         edits = [edit for found in self._edits.values() for _, edit in found]
         nodes = [self._node(row) for row in rows if row.kind == "node"]
         runs = [self._run(row) for row in rows if row.kind == "run"]
@@ -145,12 +149,19 @@ class History:
         watched = what["id"] not in self._said_gone
         return NodeChange(row.at, what["id"], what["was"], what["state"], what["beat_at"], watched)
 
-    def _edit(self, row: Written) -> tuple[Instant, RowChange]:
-        """When its COMMIT was sent, and what it did."""
-        sent, at = next(span for span in self._commits[row.connection] if span[1] >= row.at)
+    def _last_words(self, rows: Sequence[Written]) -> list[tuple[Commit, Written]]:
+        """Of each schedule and transaction the last change, in the order of the commits."""
+        last: dict[tuple[Commit, int], Written] = {}
+        for row in rows:
+            if row.kind in ("schedule", "deletion"):
+                commit = next(each for each in self._commits[row.connection] if each[1] >= row.at)
+                last[commit, row.what["id"]] = row
+        return sorted(((commit, row) for (commit, _), row in last.items()), key=lambda each: each[0])
+
+    def _edit(self, row: Written, at: Instant) -> RowChange:
         before = [move.new for move in self._moves if move.at <= at]
         content = row.what if row.kind == "schedule" else None
-        return sent, RowChange(at, at, row.what["id"], content, before[-1] if before else None)
+        return RowChange(at, at, row.what["id"], content, before[-1] if before else None)
 
     def _run(self, row: Written) -> RunChange:
         what = row.what
@@ -185,15 +196,6 @@ class History:
             if seen in self._runs_as:
                 return edit.at
         return row.began
-
-
-def _last_words(rows: Sequence[Written]) -> list[Written]:
-    """Of each schedule and transaction the last change, in the order of the commits."""
-    last: dict[tuple[int, int], Written] = {}
-    for row in rows:
-        if row.kind in ("schedule", "deletion"):
-            last[row.connection, row.what["id"]] = row
-    return sorted(last.values(), key=lambda row: row.at)
 
 
 def _writer(params: Mapping[str, Any], key: RunKey) -> tuple[str, int] | None:
