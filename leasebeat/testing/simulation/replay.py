@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -64,3 +65,7 @@ def _print_journal(report: Report, schedule: int | None) -> None:
         of = getattr(entry, "schedule_id", key.schedule_id if key is not None else None)
         if schedule is None or of in (schedule, None):
             print(to_text(at), entry)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
