@@ -241,7 +241,7 @@ def test_a_store_of_a_newer_leasebeat_is_refused(fleet: Fleet) -> None:
     [
         ("ALTER TABLE nodes DROP COLUMN tzdata", "nodes without tzdata"),
         ("DROP TABLE attempts", "no table attempts"),
-        ("ALTER TABLE outputs ENGINE = Aria", "outputs is Aria"),
+        ("ALTER TABLE outputs ENGINE = MyISAM", "outputs is MyISAM"),
     ],
 )
 def test_tables_that_are_not_as_they_should_be_are_refused(fleet: Fleet, damage: str, words: str) -> None:
