@@ -83,10 +83,11 @@ class Claimer:
         faults.point("after_gate")
         rows = self._rows(entries, opening.fire_at)
         answers: list[ClaimAnswer] = []
+        asked = self._dispatch.asking()
         try:
             answers = self._claim(node_id, opening.fire_at, rows)
         finally:
-            self._settle(node_id, opening.fire_at, rows, answers)
+            self._settle(node_id, opening.fire_at, rows, answers, asked)
         return self._again(opening, answers)
 
     def _entries(self, ids: Sequence[int], opening: Opening) -> list[Entry]:
@@ -150,7 +151,12 @@ class Claimer:
         return self._store.claim_answer(node_id, fire_at, rows)
 
     def _settle(
-        self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow], answers: Sequence[ClaimAnswer]
+        self,
+        node_id: str,
+        fire_at: Instant,
+        rows: Sequence[ClaimRow],
+        answers: Sequence[ClaimAnswer],
+        asked: float,
     ) -> None:
         """Start what is ours, give back the slots of what is not."""
         mine = {(a.schedule_id, a.shard): a for a in answers if a.answer == "mine" and a.attempt == 1}
@@ -163,7 +169,7 @@ class Claimer:
                 self._dispatch.release(row.queue, 1)
                 continue
             grants.append(self._grant(node_id, fire_at, row, answer))
-        self._dispatch.take(grants)
+        self._dispatch.take(grants, asked)
         if any(not row.run for row in rows):
             self._queued()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
@@ -21,6 +21,9 @@ from leasebeat.node.standing import Standing
 from leasebeat.node.verdict import Held, OutputLimits, finish_row
 from leasebeat.runtime import Runtime
 from leasebeat.store.base import Candidate, Store
+
+ANSWER_S = 6.0
+"""An older answer of the store is not acted on: twice the longest time-out of a statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Dispatch:
         grace_s: float,
         outputs: OutputLimits,
     ) -> None:
+        self._runtime = runtime
         self._store = store
         self._standing = standing
         self._catalog = catalog
@@ -69,6 +73,8 @@ class Dispatch:
         self._outputs = outputs
         self._lock = runtime.lock()
         self._held: dict[tuple[RunKey, int], Held] = {}
+        self._over: set[tuple[RunKey, int]] = set()  #: held until a moment ago
+        self._over_since: deque[tuple[float, tuple[RunKey, int]]] = deque()
         self._used: Counter[str] = Counter()
         self._busy = 0
         self._draining = False
@@ -118,27 +124,41 @@ class Dispatch:
             ]
 
     def forget(self, ids: Sequence[tuple[RunKey, int]]) -> None:
-        """The store has their outcomes."""
+        """The store has their outcomes; answers from before may come yet, and say that they run here."""
+        now = self._runtime.monotonic()
         with self._lock:
             for launch_id in ids:
                 self._held.pop(launch_id, None)
+                self._over.add(launch_id)
+                self._over_since.append((now, launch_id))
+            while self._over_since[0][0] < now - ANSWER_S:
+                self._over.discard(self._over_since.popleft()[1])
 
-    def take(self, grants: Sequence[Grant]) -> int:
+    def asking(self) -> float:
+        """To be noted before the store is asked: how old its answer is when it comes to `take`."""
+        return self._runtime.monotonic()
+
+    def take(self, grants: Sequence[Grant], asked: float) -> int:
         """Start what is not held yet, each in a slot reserved for its queue. How many were new.
 
         A claim read back, a pull and a look at the own rows may all find the same attempt; the first
-        one here starts it, the others give their slot back.
+        one here starts it, the others give their slot back. An answer to a question that was `asked`
+        too long ago (this process was stopped) is not acted on: what it says is found again as strays.
         """
+        if self._runtime.monotonic() - asked > ANSWER_S:
+            for grant in grants:
+                self.release(grant.queue, 1)
+            return 0
         self._read_definitions(grants)
         admitted = [held for grant in grants if (held := self._admit(grant)) is not None]
         for held in self._may_begin(admitted):
             self._begin(held)
         return len(admitted)
 
-    def adopt(self, grant: Grant) -> None:
+    def adopt(self, grant: Grant, asked: float) -> None:
         """Start a run that is ours although nobody here asked for it; without a free slot it goes back."""
         if self.reserve(grant.queue, 1):
-            self.take([grant])
+            self.take([grant], asked)
             return
         with self._lock:
             self._busy += 1  # `done` gives back a slot that this run never had
@@ -163,7 +183,7 @@ class Dispatch:
         held = Held(launch, grant.queue, grant.failures, grant.take_overs, grant.former_reason)
         held.lapses = self._standing.lease.lapses
         with self._lock:
-            known = launch.id in self._held
+            known = launch.id in self._held or launch.id in self._over
             if not known:
                 self._held[launch.id] = held
         if known:
@@ -205,7 +225,8 @@ class Dispatch:
 
     def _begin(self, held: Held) -> None:
         launch = held.launch
-        if not self._standing.lease.holds() or launch.node_id != self._standing.node_id:
+        standing = self._standing
+        if not standing.lease.holds() or standing.leaving or launch.node_id != standing.node_id:
             self._never_began(held, "the node's lease was over before the task could start")
             return
         executor = self._executors[launch.schedule.kind]

@@ -123,7 +123,7 @@ class Membership:
         does not hold is left alone until no statement can still be bringing it (`settled`); what the
         node held before the look and the look does not show was taken over.
         """
-        held = self._dispatch.ids()
+        held, asked = self._dispatch.ids(), self._dispatch.asking()
         runs = self._store.mine(node_id, SETTLE)
         self._reconciled = self._runtime.monotonic()
         shown = {(run.key, run.attempt) for run in runs}
@@ -133,12 +133,13 @@ class Membership:
         for run in runs:
             if run.kill_requested:
                 self._dispatch.kill((run.key, run.attempt), OutcomeKind.KILLED)
-        self._adopt(node_id, [run for run in runs if run.settled and (run.key, run.attempt) not in held])
+        strays = [run for run in runs if run.settled and (run.key, run.attempt) not in held]
+        self._adopt(node_id, strays, asked)
 
-    def _adopt(self, node_id: str, strays: list[OwnRun]) -> None:
+    def _adopt(self, node_id: str, strays: list[OwnRun], asked: float) -> None:
         """Rows that a lost reply or a late commit left with this node: start them here."""
         for run in strays:
             schedule = self._catalog.schedule_of(run.version)
             queue = schedule.queue if schedule else "default"
             event("WARNING", "run_adopted", "found a run of this node that it had not heard of", key=run.key)
-            self._dispatch.adopt(grants_of(node_id, queue, [run])[0])
+            self._dispatch.adopt(grants_of(node_id, queue, [run])[0], asked)

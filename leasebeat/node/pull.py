@@ -69,9 +69,10 @@ class Pull:
                 return 0  # others were first, or hold them now; the next poll hints again if any are left
             self._hinted = True
             sought = {(c.key, c.attempt + 1) for c in candidates}
+            asked = self._dispatch.asking()
             ours = [run for run in self._store.mine(node_id, SETTLE) if (run.key, run.attempt) in sought]
             unused -= min(unused, len(ours))
-            return self._dispatch.take(grants_of(node_id, queue, ours[:reserved]))
+            return self._dispatch.take(grants_of(node_id, queue, ours[:reserved]), asked)
         except Busy:
             self._hinted = True
             raise

@@ -101,7 +101,9 @@ def _gate_error_is_a_win(self: Claimer, opening: Opening, node_id: str) -> list[
             key = RunKey(opening.fire_at, entry.version.schedule_id)
             if entry.schedule is not None and self._dispatch.reserve(entry.schedule.queue, 1):
                 version, queue = entry.version.runs_as, entry.schedule.queue
-                self._dispatch.take([Grant(node_id, key, 1, key.fire_at, version, queue)])
+                self._dispatch.take(
+                    [Grant(node_id, key, 1, key.fire_at, version, queue)], self._dispatch.asking()
+                )
         return []
     return [schedule_id for schedule_id, yes in zip(opening.schedule_ids, won, strict=True) if yes]
 
