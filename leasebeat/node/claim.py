@@ -19,7 +19,7 @@ from leasebeat.gate.base import Gate
 from leasebeat.model.instant import Instant, Micros, from_seconds
 from leasebeat.model.run import RunKey
 from leasebeat.model.schedule import Schedule
-from leasebeat.node.catalog import Catalog, Entry
+from leasebeat.node.catalog import Catalog, Entry, entry_of
 from leasebeat.node.dispatch import Dispatch, Grant
 from leasebeat.node.standing import Standing
 from leasebeat.store.base import BATCH, Answer, ClaimAnswer, ClaimRow, Store
@@ -77,11 +77,11 @@ class Claimer:
         if node_id is None:
             return []
         ids = opening.schedule_ids if opening.passed else self._ask_gate(opening, node_id)
-        entries = self._entries(ids, opening)
-        if not entries:
+        due = self._due(self._entries(ids, opening), opening.fire_at)
+        if not due:
             return []
         faults.point("after_gate")
-        rows = self._rows(entries, opening.fire_at)
+        rows = self._rows(due)
         answers: list[ClaimAnswer] = []
         asked = self._dispatch.asking()
         try:
@@ -108,8 +108,9 @@ class Claimer:
             return list(opening.schedule_ids)
         return [schedule_id for schedule_id, yes in zip(opening.schedule_ids, won, strict=True) if yes]
 
-    def _rows(self, entries: Sequence[Entry], fire_at: Instant) -> list[ClaimRow]:
+    def _rows(self, due: Sequence[tuple[Entry, int]]) -> list[ClaimRow]:
         """One row for each, running for as many as there are free slots, queued for the rest."""
+        entries = [entry for entry, _ in due]
         room: dict[str, int] = {}
         for entry in entries:
             queue = _schedule(entry).queue
@@ -119,20 +120,26 @@ class Claimer:
                 )
                 room[queue] = self._dispatch.reserve(queue, wanted)
         rows: list[ClaimRow] = []
-        for entry in entries:
+        for entry, in_force in due:
             schedule = _schedule(entry)
             run = schedule.route != "any" and room[schedule.queue] > 0
             room[schedule.queue] -= run
-            rows.append(claim_row(entry, self._due(entry, fire_at), run))
+            rows.append(claim_row(entry, in_force, run))
         return rows
 
-    def _due(self, entry: Entry, fire_at: Instant) -> int:
-        """The version in force at the instant: the present one, or after an edit the one before it."""
+    def _due(self, entries: Sequence[Entry], fire_at: Instant) -> list[tuple[Entry, int]]:
+        """Each with the version in force at the instant, if that one has the instant, too."""
+        in_force = [(entry, self._in_force(entry, fire_at)) for entry in entries]
+        return [(entry, version) for entry, version in in_force if version is not None]
+
+    def _in_force(self, entry: Entry, fire_at: Instant) -> int | None:
+        """The present version; after an edit the one before it. None where the instant was not due."""
         version = entry.version
         if version.valid_from < fire_at:
             return version.id
-        in_force = [v for v in self._store.history(fire_at, [version.schedule_id]) if v.valid_from < fire_at]
-        return in_force[-1].id if in_force else version.id
+        history = self._store.history(fire_at, [version.schedule_id])
+        former = [entry_of(v, entry.as_of) for v in history if v.valid_from < fire_at]
+        return former[-1].version.id if former and former[-1].has(fire_at) else None
 
     def _claim(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> list[ClaimAnswer]:
         """Who else may be doing this now: the other ranks, the auditor. The primary key decides."""

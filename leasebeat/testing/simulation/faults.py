@@ -121,10 +121,9 @@ def rough_links(world: World, random: Random) -> None:
     """A bad network: much is slow, late or lost."""
     seconds = random.uniform(5, 40)
     world.note("rough links", f"for {seconds:g} s")
-    calm = world.weather.rough
     world.weather.rough = random.uniform(0.1, 0.5)
     world.disturb(_micros(seconds))
-    world.kernel.after(_micros(seconds), lambda _: _set(world.weather, "rough", calm))
+    world.kernel.after(_micros(seconds), lambda _: _set(world.weather, "rough", world.weather.usual))
 
 
 def redis_down(world: World, random: Random) -> None:
@@ -189,7 +188,7 @@ FAULTS: dict[str, Fault] = {
 def heal(world: World) -> None:
     """Everything is well again, and everybody runs."""
     world.note("heal")
-    world.weather.rough = 0.0
+    world.weather.rough = world.weather.usual = 0.0
     world.weather.down = world.weather.frozen = world.redis.down = False
     world.redis.lost_replies = 0.0
     for machine in world.machines:

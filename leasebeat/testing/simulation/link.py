@@ -34,6 +34,7 @@ class Weather:
     """What the links to the store are like. Shared by all nodes of a world."""
 
     rough: float = 0.03  #: the part of the statements that is taken apart
+    usual: float = 0.03  #: the same when nothing special is wrong
     kinds: tuple[str, ...] = ("slow", "late", "request lost", "reply lost", "busy")
     down: bool = False  #: nobody answers: connections are refused
     frozen: bool = False  #: connections stand, nothing comes back, until the server goes on

@@ -56,12 +56,13 @@ def _clock_that_lags(world: World) -> None:
         world.clock.jump(-world.random.randrange(20_000, 200_000))
         world.kernel.after(world.random.randrange(2, 6) * SECOND, set_back)
 
-    world.weather.rough = 0.0
+    world.weather.rough = world.weather.usual = 0.0
     world.kernel.after(SECOND, set_back)
 
 
 def _late_statements(world: World) -> None:
-    world.weather.rough, world.weather.kinds = 0.15, ("late", "reply lost")
+    world.weather.rough = world.weather.usual = 0.15
+    world.weather.kinds = ("late", "reply lost")
 
 
 def _late_statements_and_any_attempt(world: World) -> None:

@@ -69,7 +69,7 @@ def run_seed(seed: int, plan: Plan | None = None) -> Report:
     began = time.process_time()
     random = Random(seed)
     world = World(seed, machines=random.choice((3, 3, 3, 4)), beat_s=random.choice((2.0, 5.0, 10.0)))
-    world.weather.rough = random.choice((0.0, 0.02, 0.04, 0.08))
+    world.weather.rough = world.weather.usual = random.choice((0.0, 0.02, 0.04, 0.08))
     plan.prepare(world)
     weather = world.weather
     calm_links = weather.rough == 0.0 or weather.kinds == ("brisk",)

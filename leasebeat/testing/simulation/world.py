@@ -248,6 +248,7 @@ class World(Evidence):
     # evidence
 
     def begin(self, launch: Launch) -> None:
+        """Write down that a task began now."""
         run = self.server.runs.rows.get(
             launch.key
         )  # always there, unless a mutation starts what it has not claimed
@@ -266,9 +267,11 @@ class World(Evidence):
         )
 
     def end(self, launch: Launch) -> None:
+        """Write down that it ended now."""
         self.journal.append(TaskEnd(self.kernel.now, launch.key, launch.attempt, launch.node_id))
 
     def behaviour(self, launch: Launch, random: Random) -> tuple[float, Outcome]:
+        """Drawn from what its command is known to do."""
         what = self.behaviours[launch.schedule.command]
         drawn = random.random()
         if drawn < what.cannot_start:
