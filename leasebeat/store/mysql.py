@@ -31,20 +31,10 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import decoders, encoders
 from pymysql.cursors import DictCursor
 
-from leasebeat.errors import (
-    Busy,
-    Duplicate,
-    LeasebeatError,
-    NoStore,
-    Refused,
-    SettingsError,
-    StoreError,
-    StoreUnfit,
-    Unavailable,
-    Unknown,
-)
+from leasebeat.errors import LeasebeatError, NoStore, SettingsError, Unavailable, Unknown
 from leasebeat.model.instant import Instant
 from leasebeat.runtime import Runtime
+from leasebeat.store.mysql_errors import NO_RIGHT, kind_of, words_of
 from leasebeat.store.session import FaultHook, Record, SqlValue
 from leasebeat.store.statements import load
 from leasebeat.store.url import StoreUrl
@@ -87,98 +77,6 @@ _CONVERSIONS: dict[Any, Any] = {
 }
 
 _MODES = "STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
-
-
-# --- what errors mean ---------------------------------------------------------------------------
-
-_BUSY = frozenset(
-    {
-        1020,  # record has changed since last read
-        1205,  # lock wait
-        1213,  # deadlock
-        1317,  # KILL QUERY
-        1969,  # statement took longer than the server allows (MariaDB)
-        3024,  # the same (MySQL)
-    }
-)
-_AWAY = frozenset(
-    {
-        1040,  # too many connections
-        1041,  # out of memory
-        1047,  # a Galera node that is not ready
-        1203,  # too many connections of this account
-        1226,  # too many of something of this account
-        1290,  # --read-only
-        1792,  # read-only transaction
-        1836,  # read-only mode
-        2006,  # not sent
-        4031,  # closed for idleness, told late
-    }
-)
-_LOST = frozenset(
-    {
-        1053,  # server shutdown
-        1152,  # aborted connection
-        1158,  # network, reading
-        1159,
-        1160,
-        1161,
-        1927,  # connection was killed
-        2013,  # no reply
-        2014,  # out of step
-        2027,  # malformed packet
-    }
-)
-_REFUSED = frozenset(
-    {
-        1048,  # NULL where none may be
-        1264,  # out of range
-        1265,  # truncated
-        1292,  # no date
-        1364,  # no default
-        1366,  # not of the type
-        1406,  # too long
-        3140,  # not JSON
-        3819,  # CHECK (MySQL)
-        4025,  # CHECK (MariaDB)
-    }
-)
-_UNFIT = frozenset(
-    {
-        1044,  # no rights on the database
-        1054,  # no such column
-        1064,  # not understood
-        1142,  # no right on a table
-        1143,  # no right on a column
-        1146,  # no such table
-        1305,  # no such function
-        1356,  # a view that does not work
-        1370,  # no right on a routine
-        1665,  # binlog_format=STATEMENT
-    }
-)
-_NO_RIGHT = frozenset({1044, 1142, 1143, 1227})
-_KINDS: tuple[tuple[frozenset[int], type[LeasebeatError]], ...] = (
-    (frozenset({1062, 1586}), Duplicate),
-    (_BUSY, Busy),
-    (_AWAY, Unavailable),
-    (_LOST, Unknown),
-    (_REFUSED, Refused),
-    (_UNFIT, StoreUnfit),
-)
-
-
-def _kind(problem: MySQLError) -> type[LeasebeatError]:
-    code = problem.args[0] if problem.args else None
-    if not isinstance(code, int):
-        return Unknown  # the driver lost its way in the protocol
-    if code == 0:
-        return Unavailable  # InterfaceError: the connection was closed before anything was sent
-    return next((kind for codes, kind in _KINDS if code in codes), StoreError)
-
-
-def _words(problem: MySQLError) -> str:
-    return " ".join(str(arg) for arg in problem.args)
 
 
 # --- connections --------------------------------------------------------------------------------
@@ -272,7 +170,7 @@ class MysqlSession:
                     cursor.execute(text)
                 except MySQLError as problem:
                     name = text.strip().partition("\n")[0]
-                    raise _kind(problem)(f"{self.url}: {name}: {_words(problem)}") from problem
+                    raise kind_of(problem)(f"{self.url}: {name}: {words_of(problem)}") from problem
 
     def denied(self, statements: Iterable[str]) -> list[str]:
         """Those that the account has no right to run."""
@@ -282,7 +180,7 @@ class MysqlSession:
                 try:
                     cursor.execute(text)
                 except MySQLError as problem:
-                    if problem.args[0] in _NO_RIGHT:  # rights are looked at before anything else
+                    if problem.args[0] in NO_RIGHT:  # rights are looked at before anything else
                         found.append(text)
         return found
 
@@ -332,12 +230,12 @@ class MysqlSession:
         return cursor, count
 
     def _translated(self, name: str, connection: _Connection, problem: MySQLError) -> LeasebeatError:
-        kind = _kind(problem)
+        kind = kind_of(problem)
         if kind is Unknown and connection.in_transaction:
             kind = Unavailable
         if issubclass(kind, Unknown | Unavailable) or not connection.open:
             self.forget()
-        return kind(f"{self.url}: {name}: {_words(problem)}")
+        return kind(f"{self.url}: {name}: {words_of(problem)}")
 
     def _rollback(self, connection: _Connection) -> None:
         connection.in_transaction = False
@@ -422,7 +320,7 @@ class MysqlSession:
             return NoStore(
                 f"{self.url}: there is no such database; create it, then run `python scheduler.py init`"
             )
-        words = _words(problem) if isinstance(problem, MySQLError) else str(problem)
+        words = words_of(problem) if isinstance(problem, MySQLError) else str(problem)
         return Unavailable(f"{self.url}: cannot connect: {words}")
 
 

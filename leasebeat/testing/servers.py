@@ -162,6 +162,9 @@ class Server(ABC):
     def freeze(self) -> None:
         """Stop it in its tracks: connections stay open and nothing answers."""
         self.signal(signal.SIGSTOP)
+        # The signal is taken a moment after it was sent; until then it would still answer.
+        while any(_state(self.pid, thread.id) != "T" for thread in psutil.Process(self.pid).threads()):
+            time.sleep(0.001)
 
     def thaw(self) -> None:
         """Let a frozen one go on."""
@@ -187,6 +190,11 @@ class Server(ABC):
 
     def __exit__(self, *exc: object) -> None:
         self.remove()
+
+
+def _state(pid: int, thread: int) -> str:
+    """One letter of proc(5): T is stopped."""
+    return Path(f"/proc/{pid}/task/{thread}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 class MariaDB(Server):
