@@ -279,9 +279,11 @@ def _late_writes(evidence: Evidence, found: list[Execution]) -> Iterator[str]:
         run = last.get(execution.key)
         if run is not None and execution.attempt > run.attempt:
             yield f"{run.key} is {run.status} by attempt {run.attempt}, but attempt {execution.attempt} began"
+    began = {(execution.key, execution.attempt) for execution in found}
     for attempt in evidence.attempts:
         run = last.get(attempt.key)
-        if attempt.outcome not in ("superseded", "lost"):
+        # What never began may have failed to start; what began, always succeeds if it is let.
+        if attempt.outcome not in ("superseded", "lost") and (attempt.key, attempt.attempt) in began:
             yield f"{attempt.key} attempt {attempt.attempt} was taken over, and its {attempt.outcome!r} kept"
         elif run is not None and attempt.attempt >= run.attempt and run.status == "succeeded":
             yield f"{run.key} is {run.status} by attempt {run.attempt}, which is {attempt.outcome}"

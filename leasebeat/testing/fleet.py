@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -118,8 +119,7 @@ class Worker:
     def node_id(self) -> str:
         """The id under which its process joined last. Raises AssertionError if it never did."""
         rows = self._fleet.store.rows(
-            f"SELECT id FROM nodes WHERE name = '{self.name}' AND pid = {self.process.pid}"
-            " ORDER BY started_at DESC LIMIT 1"
+            f"SELECT id FROM nodes WHERE pid = {self.process.pid} ORDER BY started_at DESC LIMIT 1"
         )
         assert rows, f"{self.name} has not joined; see {self.log}:\n{self.tail()}"
         return str(rows[0]["id"])
@@ -164,6 +164,10 @@ class Worker:
         self.signal(signal.SIGTERM)
         assert self.wait(seconds) == 0, f"{self.name} did not leave in good order:\n{self.tail()}"
 
+    def said(self, action: str) -> bool:
+        """Whether its log has an event of that action."""
+        return re.search(rf"action={action}\b", self.log.read_text(errors="replace")) is not None
+
     def tail(self) -> str:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""
@@ -201,10 +205,15 @@ class Fleet:
     def __getitem__(self, name: str) -> Worker:
         return self.workers[name]
 
-    def add(self, name: str) -> Worker:
-        """A worker that is not started yet."""
+    def add(self, name: str, **settings: object) -> Worker:
+        """A worker that is not started yet; `settings` are its own."""
         kept = {name: text for name, text in os.environ.items() if not name.startswith("LEASEBEAT_")}
-        told = {**self._settings, "node_name": name, "node_state_dir": self.folder / f"{name}.state"}
+        told = {
+            "node_name": name,
+            "node_state_dir": self.folder / f"{name}.state",
+            **self._settings,
+            **settings,
+        }
         self.workers[name] = Worker(self, name, {**kept, **_variables(told)})
         return self.workers[name]
 
@@ -266,20 +275,19 @@ class Fleet:
 
     # what became of it
 
-    def settled(self, until_instant: Instant) -> bool:
-        """Whether every instant before that one is accounted for, and nothing is queued or runs."""
+    def settled(self, end: Instant) -> bool:
+        """Whether every instant before `end` is accounted for, and nothing of before it is open."""
         rows = self.store.rows(
-            "SELECT watermark, (SELECT COUNT(*) FROM runs WHERE status IN ('queued', 'running')) AS open_runs"
-            " FROM roles WHERE name = 'auditor'"
+            "SELECT watermark, (SELECT COUNT(*) FROM runs WHERE status IN ('queued', 'running')"
+            f" AND fire_at < '{utc(end)}') AS open_runs FROM roles WHERE name = 'auditor'"
         )
         watermark = _instant(rows[0]["watermark"])
-        return watermark is not None and watermark >= until_instant and not rows[0]["open_runs"]
+        return watermark is not None and watermark >= end - SECOND and not rows[0]["open_runs"]
 
     def collect(self, due: frozenset[str]) -> Evidence:
         """Everything that the checker reads."""
-        runs = self.store.rows(
-            "SELECT `key`, status, attempt, node_id, claimed_at, finished_at FROM run_list ORDER BY fire_at"
-        )
+        columns = "`key`, status, attempt, node_id, claimed_at, finished_at"
+        runs = self.store.rows(f"SELECT {columns} FROM run_list ORDER BY fire_at")
         attempts = self.store.rows(
             "SELECT l.`key`, a.attempt, a.node_id, a.outcome, a.claimed_at FROM attempts a JOIN run_list l"
             " ON l.fire_at = a.fire_at AND l.schedule_id = a.schedule_id AND l.shard = a.shard"

@@ -45,9 +45,8 @@ class PrivateStore(Protocol):
 
 
 def value(store: PrivateStore, statement: str) -> Any:
-    """The only value of a statement's only row."""
-    ((found,),) = (row.values() for row in store.rows(statement))
-    return found
+    """The first value of a statement's first row; None where there is none."""
+    return next((next(iter(row.values())) for row in store.rows(statement)), None)
 
 
 class PrivateMysql:

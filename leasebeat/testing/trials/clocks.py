@@ -54,7 +54,7 @@ def run(folder: Path, server: MySQL, redis_url: str, seconds: int = 30, schedule
             fleet["ahead"].set_clock(ahead)
             fleet["behind"].set_clock(behind)
         sleep_until(fleet.store, end)
-        until(lambda: fleet.settled(end - SECOND), 60, f"everything ends\n{fleet.tails()}")
+        until(lambda: fleet.settled(end), 60, f"everything ends\n{fleet.tails()}")
         evidence = fleet.collect(second_keys(names, first, end))
         found = executions(evidence.lines)
         node_names = {node.id: node.name for node in evidence.nodes}

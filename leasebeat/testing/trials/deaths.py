@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leasebeat.faults import POINTS
-from leasebeat.model.instant import SECOND
 from leasebeat.testing.evidence import findings, second_keys
 from leasebeat.testing.fleet import Fleet, mixed, numbered, sleep_until, until, utc
 from leasebeat.testing.mysql import MySQL
@@ -67,7 +66,7 @@ def run(folder: Path, server: MySQL, redis_url: str, point: str, times: int) -> 
         end = fleet.next_second(3)
         fleet.store.rows(f"UPDATE schedules SET ends_at = '{utc(end)}'")
         sleep_until(fleet.store, end)
-        until(lambda: fleet.settled(end - SECOND), 60, f"everything ends\n{fleet.tails()}")
+        until(lambda: fleet.settled(end), 60, f"everything ends\n{fleet.tails()}")
         evidence = fleet.collect(second_keys(names, first, end))
         purged = {node.id for node in evidence.nodes if node.state == "purged"}
         return DeathsResult(

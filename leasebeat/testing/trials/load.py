@@ -64,7 +64,7 @@ def run(
             busy.append(fleet.running())
             fault()
         sleep_until(fleet.store, end)
-        until(lambda: fleet.settled(end - SECOND), SETTLE_S, f"everything ends\n{fleet.tails()}")
+        until(lambda: fleet.settled(end), SETTLE_S, f"everything ends\n{fleet.tails()}")
         evidence = fleet.collect(second_keys(names, first, end))
         settled_s = max((r.finished_at or 0) for r in evidence.runs) - end
         return _result(evidence, fleet.counts(), busy, settled_s / SECOND)

@@ -1,0 +1,119 @@
+"""`scripts/measure`: the trials at their full size, and the figures of each with its command."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from leasebeat.testing.servers import MariaDB, Redis
+from leasebeat.testing.trials import burst, clocks, deaths, edits, idle, load
+
+__all__ = ["main"]
+
+MOST_RATIO = 3.0
+"""The last commit of a burst may take so many times as long as its bare rows."""
+MOST_CPU_PCT = 1.0
+
+Figures = tuple[list[str], bool]
+"""Lines for people, and whether everything is as promised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where a trial takes place."""
+
+    folder: Path
+    mariadb: MariaDB
+    redis: Redis
+    seconds: int | None
+
+    def lasting(self, seconds: int) -> int:
+        """What `--seconds` says, or that."""
+        return self.seconds or seconds
+
+
+def _load(ground: Ground) -> Figures:
+    result = load.run(ground.folder, ground.mariadb, ground.redis, seconds=ground.lasting(60))
+    return result.lines(), not result.findings and min(result.running_at_faults) >= 10
+
+
+def _deaths(ground: Ground) -> Figures:
+    results = deaths.everywhere(ground.folder, ground.mariadb.mysql, ground.redis.url, times=20)
+    lines = [line for result in results for line in result.lines()]
+    return lines, all(not r.findings and r.statuses == {"succeeded": r.due} for r in results)
+
+
+def _clocks(ground: Ground) -> Figures:
+    result = clocks.run(ground.folder, ground.mariadb.mysql, ground.redis.url, ground.lasting(60))
+    return result.lines(), not result.findings and set(result.nodes) == {"live"}
+
+
+def _burst(ground: Ground) -> Figures:
+    result = burst.run(ground.folder, ground.mariadb.mysql, ground.redis.url)
+    whole = result.distinct_keys == result.whole_rows == result.rows and not result.keys_run_twice
+    return result.lines(), whole and result.ratio <= MOST_RATIO
+
+
+def _edits(ground: Ground) -> Figures:
+    results = edits.both(ground.folder, ground.mariadb.mysql, ground.redis.url, edits=50)
+    return [line for r in results for line in r.lines()], not any(r.findings for r in results)
+
+
+def _idle(ground: Ground) -> Figures:
+    result = idle.run(ground.folder, ground.mariadb, ground.redis.url, ground.lasting(120))
+    few = result.statements_s <= result.allowed_s
+    return result.lines(), few and max(result.cpu_pct.values()) < MOST_CPU_PCT
+
+
+TRIALS: dict[str, Callable[[Ground], Figures]] = {
+    "load": _load,
+    "deaths": _deaths,
+    "clocks": _clocks,
+    "burst": _burst,
+    "edits": _edits,
+    "idle": _idle,
+}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run trials; 1 when one of them found something."""
+    parser = argparse.ArgumentParser("scripts/measure", description=__doc__)
+    parser.add_argument(
+        "what", nargs="*", default=list(TRIALS), choices=list(TRIALS), metavar="WHAT", help=", ".join(TRIALS)
+    )
+    parser.add_argument("--seconds", type=int, metavar="N", help="how long load, clocks and idle last")
+    options = parser.parse_args(words)
+    good = [_tried(name, options.seconds) for name in options.what]
+    return 0 if all(good) else 1
+
+
+def _tried(name: str, seconds: int | None) -> bool:
+    print(f"\n$ scripts/measure {name}{f' --seconds {seconds}' if seconds else ''}", flush=True)
+    began = time.monotonic()
+    with _ground(seconds) as ground:
+        print(f"MariaDB {ground.mariadb.mysql.version}, durable commits", flush=True)
+        lines, good = TRIALS[name](ground)
+    for line in [*lines, f"{'as promised' if good else 'NOT AS PROMISED'}, {time.monotonic() - began:.0f} s"]:
+        print(f"  {line}", flush=True)
+    return good
+
+
+@contextmanager
+def _ground(seconds: int | None) -> Generator[Ground]:
+    """Fresh servers for each trial: no figure depends on what ran before it."""
+    with ExitStack() as stack:
+        folder = Path(tempfile.mkdtemp(prefix="lb-measure-"))
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        mariadb = stack.enter_context(MariaDB(folder, durable=True))
+        yield Ground(folder, mariadb, stack.enter_context(Redis(folder)), seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
