@@ -10,6 +10,7 @@ import pytest
 from leasebeat.store.base import Store
 from leasebeat.store.url import StoreUrl
 from leasebeat.testing.mysql import MySQL
+from tests.contract.desk_bench import Office, mysql_office, sqlite_office
 from tests.contract.store_bench import Bench, MysqlBench, SimBench, SqliteBench, empty
 
 
@@ -44,3 +45,17 @@ def _bench(request: pytest.FixtureRequest, folder: Path) -> Bench:
 def store(bench: Bench) -> Store:
     """The port to it."""
     return bench.store
+
+
+@pytest.fixture(params=["sqlite", "mysql"])
+def office(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Office]:
+    """A desk, with the rights of people, beside a bench."""
+    bench = _bench(request, tmp_path)
+    if isinstance(bench, MysqlBench):
+        made = mysql_office(bench, request.getfixturevalue("mysql_accounts")["console"])
+    else:
+        assert isinstance(bench, SqliteBench)
+        made = sqlite_office(bench)
+    yield made
+    made.desk.close()
+    bench.close()
