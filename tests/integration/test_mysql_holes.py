@@ -263,6 +263,22 @@ def test_d2_a_claim_waits_for_nobody_but_the_holder_of_its_key(fleet: Fleet) -> 
         assert fleet.store.claim(NODE, now, openings(versions[:2])).count == 2
 
 
+def test_d2_nodes_wait_for_no_editor_who_leaves_a_transaction_open(fleet: Fleet) -> None:
+    versions, now = fleet.schedules(2), fleet.now()
+    fleet.store.claim(NODE, now, openings(versions[:1], run=False))
+    fleet.store.lead(NODE, 4 * SECOND)
+    with fleet.hands.open_transaction():
+        fleet.hands("UPDATE schedules SET command = 'false'")
+        assert fleet.store.poll(NODE, ["default"]).ready
+        assert fleet.store.pull(NODE, fleet.store.pull_look(NODE, "default", 1), 1) == 1
+        assert (fleet.store.close_deleted(), fleet.store.see_deleted([1, 2], 0)) == (0, 0)
+        assert fleet.store.open_missing(NODE, 1, [due(versions[1], now - 9 * SECOND)], 2 * SECOND) == 1
+        assert (
+            fleet.store.finish(NODE, [FinishRow(RunKey(now, versions[0].schedule_id), 1, "succeeded")]) == 1
+        )
+        assert len(fleet.see([1, 2])) == 2
+
+
 def test_d2_a_beat_waits_for_no_claim(fleet: Fleet, waiting: Waiting) -> None:
     versions, now = fleet.schedules(1), fleet.now()
     _, second = fleet.another()
