@@ -37,6 +37,10 @@ _threshold = 100
 _secrets: tuple[str, ...] = ()
 
 
+MOST_LINES = 50
+"""More of the same at once are told in one line: ten thousand lines cost more than ten thousand runs."""
+
+
 def event(level: Level, action: str, message: str, /, **fields: object) -> None:
     """Log that something happened.
 

@@ -113,6 +113,7 @@ def problem_of_user(run_as: str | None, allowed: Iterable[str]) -> str | None:
     return None
 
 
+@cache
 def own_user() -> str:
     """The name of the user that the worker runs as."""
     try:

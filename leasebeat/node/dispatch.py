@@ -11,7 +11,7 @@ from typing import cast
 from leasebeat import faults
 from leasebeat.errors import StoreError
 from leasebeat.executors.base import Executor, Launch, Leash
-from leasebeat.logs import event
+from leasebeat.logs import MOST_LINES, event
 from leasebeat.model.instant import Instant
 from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode, RunKey, key_text
 from leasebeat.model.schedule import Schedule
@@ -151,8 +151,12 @@ class Dispatch:
             return 0
         self._read_definitions(grants)
         admitted = [held for grant in grants if (held := self._admit(grant)) is not None]
-        for held in self._may_begin(admitted):
-            self._begin(held)
+        ready = self._may_begin(admitted)
+        burst = len(ready) > MOST_LINES
+        for held in ready:
+            self._begin(held, told=not burst)
+        if burst:
+            event("INFO", "runs_started", "runs started", runs=len(ready), first=ready[0].launch.key_text)
         return len(admitted)
 
     def adopt(self, grant: Grant, asked: float) -> None:
@@ -223,7 +227,7 @@ class Dispatch:
             )
             return False
 
-    def _begin(self, held: Held) -> None:
+    def _begin(self, held: Held, told: bool) -> None:
         launch = held.launch
         standing = self._standing
         if not standing.lease.holds() or standing.leaving or launch.node_id != standing.node_id:
@@ -234,7 +238,8 @@ class Dispatch:
             self.done(launch, Outcome(OutcomeKind.START_FAILED, None, ReasonCode.START_FAILED, refusal))
             return
         held.started_at = self._standing.clock.now()
-        event("INFO", "run_started", "run started", key=launch.key_text, attempt=launch.attempt)
+        if told:
+            event("INFO", "run_started", "run started", key=launch.key_text, attempt=launch.attempt)
         executor.start(launch, self.done)
         faults.point("after_start")
 

@@ -14,7 +14,7 @@ from leasebeat.node.loop import AT_ONCE, WOKEN_S, Turn
 from leasebeat.runtime import Runtime
 from leasebeat.store.base import BATCH, Candidate, FinishRow, Store
 
-Ended = Callable[[FinishRow], None]
+Ended = Callable[[Sequence[FinishRow]], None]
 
 
 class Outbox:
@@ -121,14 +121,15 @@ class Finish:
         raise problem
 
     def _tell(self, rows: Sequence[FinishRow], superseded: set[tuple[RunKey, int]]) -> None:
-        again = False
-        for row in rows:
-            if (row.key, row.attempt) in superseded:
-                event(
-                    "WARNING", "outcome_superseded", "outcome came after the run was taken over", key=row.key
-                )
-                continue
-            self._ended(row)
-            again = again or row.again
-        if again:
+        recorded = [row for row in rows if (row.key, row.attempt) not in superseded]
+        for key, attempt in sorted(superseded):
+            event(
+                "WARNING",
+                "outcome_superseded",
+                "outcome came after the run was taken over",
+                key=key,
+                attempt=attempt,
+            )
+        self._ended(recorded)
+        if any(row.again for row in recorded):
             self._requeued()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from leasebeat.coordination.base import Coordinator
 from leasebeat.executors.base import Executor, Leash
 from leasebeat.gate.base import Gate
-from leasebeat.logs import event
+from leasebeat.logs import MOST_LINES, event
 from leasebeat.model.node import Member, NodeFacts, Vitals
 from leasebeat.model.run import RunKey, key_text
 from leasebeat.node.audit import Audit, AuditConfig
@@ -91,7 +91,7 @@ class Node:
         )
         self.pull = Pull(runtime, store, standing, dispatch)
         dispatch.freed = self.pull.slot_freed
-        self.finish = Finish(store, outbox, dispatch.forget, self._run_ended, self._queued)
+        self.finish = Finish(store, outbox, dispatch.forget, self._runs_ended, self._queued)
         claimer = Claimer(store, gate, standing, catalog, dispatch, self._queued)
         self.due = Due(runtime, standing, catalog, claimer)
         self.heartbeat = Heartbeat(runtime, store, standing, dispatch, ports.is_gone, self._vitals)
@@ -167,6 +167,15 @@ class Node:
         )
 
     # what people are told
+
+    def _runs_ended(self, rows: Sequence[FinishRow]) -> None:
+        succeeded = sum(row.status == "succeeded" for row in rows)
+        burst = succeeded > MOST_LINES
+        for row in rows:
+            if not burst or row.status != "succeeded":
+                self._run_ended(row)
+        if burst:
+            event("INFO", "runs_ended", "runs succeeded", runs=succeeded)
 
     def _run_ended(self, row: FinishRow) -> None:
         key = self._key(row.key)
