@@ -42,7 +42,7 @@ class NodeStatements(EndingStatements):
         )
 
     def _members(self, now: Instant) -> tuple[Member, ...]:
-        """The present nodes as a look at `now` shows them; made anew after a change, or when one grows stale."""
+        """The present nodes as a look shows them; made anew after a change, or when one grows stale."""
         begin, end, members = self._seen
         if begin <= now < end:
             return members

@@ -68,7 +68,7 @@ def run_seed(seed: int, plan: Plan | None = None) -> Report:
     plan = plan or Plan()
     began = time.process_time()
     random = Random(seed)
-    world = World(seed, machines=random.choice((3, 3, 3, 4)), beat_s=random.choice((2.0, 5.0, 10.0)))
+    world = World(seed, machines=random.choice((3, 3, 3, 3, 4)), beat_s=random.choice((2.0, 5.0, 10.0)))
     world.weather.rough = world.weather.usual = random.choice((0.0, 0.02, 0.04, 0.08))
     plan.prepare(world)
     weather = world.weather
@@ -84,6 +84,8 @@ def run_seed(seed: int, plan: Plan | None = None) -> Report:
 
 def _live(world: World, random: Random, plan: Plan) -> Instant:
     """Ten minutes of the fleet's life; when the store's clock said that all was well again."""
+    if random.random() < 0.2:
+        world.machines[-1].roles = random.choice((("dispatch",), ("execute",)))
     world.crons = random.sample(world.crons, 6)  # schedules with one cron text are opened together
     for _ in range(SCHEDULES):
         draw_schedule(world, random)
