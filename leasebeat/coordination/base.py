@@ -16,7 +16,7 @@ class Coordinator(Protocol):
     """Says whom a node may purge and whether it may try to become the auditor."""
 
     def look(self, members: Sequence[Member], at: float) -> None:
-        """Take in one answered look at `nodes`, begun at `at` (CLOCK_BOOTTIME, seconds)."""
+        """Take in one look at `nodes`, answered at `at` (CLOCK_BOOTTIME, seconds)."""
         ...
 
     def missed_look(self) -> None:

@@ -31,12 +31,12 @@ class StoreCoordinator:
         self._watched: dict[str, _Watch] = {}
 
     def look(self, members: Sequence[Member], at: float) -> None:
-        """Take in one answered look at `nodes`, begun at `at` (CLOCK_BOOTTIME, seconds)."""
+        """Take in one look at `nodes`, answered at `at` (CLOCK_BOOTTIME, seconds)."""
         seen: dict[str, _Watch] = {}
         for member in members:
             watch = self._watched.get(member.id)
             if watch is None or _moved(watch, member, at):
-                # Counted from this look. The beat that it shows was committed before, nobody knows how
+                # Counted from this answer. The beat that it shows was committed before, nobody knows how
                 # long before, and so the wait can only be too long.
                 watch = _Watch(member, at, at)
             seen[member.id] = _Watch(member, watch.since, at)

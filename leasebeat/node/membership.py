@@ -61,14 +61,15 @@ class Membership:
         node_id = self._standing.node_id
         if node_id is None:
             return Turn()
-        at, sent = self._runtime.boottime(), self._runtime.monotonic()
+        sent = self._runtime.monotonic()
         try:
             poll = self._store.poll(node_id, list(self._standing.facts.queues))
         except StoreError:
             self._coordinator.missed_look()
             raise
         self._standing.clock.observe(sent, poll.now)
-        self._take_in(node_id, poll, at)
+        # When it was answered, not when it was asked: a beat that it shows may be younger than the question.
+        self._take_in(node_id, poll, self._runtime.boottime())
         self._catalog.audited(poll.auditor.watermark if poll.auditor else None)
         if poll.digest != self._catalog.digest:
             self._catalog.refresh()
