@@ -35,7 +35,6 @@ from leasebeat.testing.simulation.world import Behaviour
 
 BEAT_S = 1.0
 SLOTS = 6
-LONGEST_TASK_S = 4.0
 
 
 class Tasks(Evidence):

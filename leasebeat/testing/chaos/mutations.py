@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leasebeat.testing.chaos import faults
+from leasebeat.testing.chaos.people import LONGEST_TASK_S
 from leasebeat.testing.chaos.ring import Plan
 
 Texts = Mapping[str, str]
@@ -31,26 +32,31 @@ def _said_otherwise(rule: str, instead: str, *names: str) -> Callable[[Texts], T
     return patches
 
 
-_PAUSES = (faults.pause_long, faults.pause_long, faults.crash)
+_LONG_PAUSES = Plan(
+    seconds=10,
+    faults=(faults.pause_long, faults.pause_long, faults.crash),
+    faults_per_s=1.0,
+    rough=False,
+    longest_task_s=LONGEST_TASK_S,
+)
 
 MUTATIONS: Mapping[str, Mutation] = {
     "no take-back": Mutation(
-        Plan(
-            seconds=8,
+        replace(
+            _LONG_PAUSES,
+            seconds=6,
             settle_s=10,
-            faults=_PAUSES,
             patches=_said_otherwise("LIMIT %(limit)s", "LIMIT 0", "orphans", "all_orphans"),
         ),
         ("nothing is stuck",),
     ),
     "leash off": Mutation(
-        Plan(seconds=10, faults=_PAUSES, leashes=False),
+        replace(_LONG_PAUSES, longest_task_s=2 * LONGEST_TASK_S, leashes=False),
         ("one execution at a time", "work stops before the purge"),
     ),
     "attempt not compared at finish": Mutation(
-        Plan(
-            seconds=10,
-            faults=_PAUSES,
+        replace(
+            _LONG_PAUSES,
             patches=_said_otherwise(
                 "r.node_id = %(node_id)s AND r.attempt = j.a", "j.a > 0", "finish", "finish_attempts"
             ),
@@ -58,8 +64,8 @@ MUTATIONS: Mapping[str, Mutation] = {
         ("late writers refused",),
     ),
     "no version join": Mutation(
-        Plan(
-            seconds=8,
+        replace(
+            _LONG_PAUSES,
             faults=(faults.pause,),
             patches=_said_otherwise(
                 "s.enabled = 1 AND s.version = h.version AND s.updated_at = h.updated_at", "TRUE", "claim"

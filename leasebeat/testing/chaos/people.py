@@ -16,7 +16,7 @@ import pymysql
 
 from leasebeat.model.instant import SECOND, Instant
 from leasebeat.store.url import StoreUrl
-from leasebeat.testing.chaos.machines import LONGEST_TASK_S, Tasks
+from leasebeat.testing.chaos.machines import Tasks
 from leasebeat.testing.chaos.session import Record, thread_of
 from leasebeat.testing.chaos.timers import Timers
 from leasebeat.testing.mysql import connect
@@ -24,6 +24,7 @@ from leasebeat.testing.simulation.calendars import BROKEN, FAST, NEVER
 from leasebeat.testing.simulation.world import Behaviour
 
 CRONS = tuple(FAST)
+LONGEST_TASK_S = 4.0
 _SESSION = "SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 1, lock_wait_timeout = 2"
 _KEY = "fire_at = '{0}' AND schedule_id = {1} AND shard = {2}"
 
@@ -34,6 +35,7 @@ class People:
     def __init__(self, url: StoreUrl, timers: Timers, tasks: Tasks, record: Record, random: Random) -> None:
         self.counts: Counter[str] = Counter()
         self.commits: dict[int, list[tuple[Instant, Instant]]] = {}  #: by connection: COMMIT sent, answered
+        self.longest_task_s: float | None = None
         self._url = url
         self.timers = timers
         self._tasks = tasks
@@ -131,7 +133,7 @@ class People:
 
     def _behaviour(self) -> Behaviour:
         random = self._random
-        longest = random.choice((0.1, 0.4, 1.0, LONGEST_TASK_S))
+        longest = self.longest_task_s or random.choice((0.1, 0.4, 1.0, LONGEST_TASK_S))
         fails, cannot_start = random.choice((0.0, 0.0, 0.3)), random.choice((0.0, 0.0, 0.0, 0.1))
         return Behaviour(longest * random.choice((0.2, 1.0)), longest, fails, cannot_start)
 

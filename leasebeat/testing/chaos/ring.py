@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -36,7 +37,7 @@ from leasebeat.testing.simulation.checkers import Evidence, Violation, check
 from leasebeat.testing.simulation.tasks import TaskBegin
 
 MACHINES = 4
-SCHEDULES = 24
+SCHEDULES = 30
 LEASE = round(LEASE_BEATS * BEAT_S * SECOND)
 _OPEN = "status IN ('queued', 'running')"
 
@@ -48,6 +49,9 @@ class Plan:
     seconds: float = 14.0
     settle_s: float = 30.0  #: everything must have ended so long after the last fire
     faults: Sequence[Fault] = faults.OFTEN
+    faults_per_s: float = 0.6
+    rough: bool = True  #: besides: KILLs, one restart of the store, a network that loses and delays
+    longest_task_s: float | None = None  #: of every schedule; None = as drawn
     patches: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda _: {}  #: statements said otherwise
     leashes: bool = True
 
@@ -64,11 +68,10 @@ class Report:
 
 def run_seed(seed: int, mariadb: MariaDB, redis: Redis, plan: Plan | None = None) -> Report:
     """Ill-treat a fleet for a while, let it heal, and judge its history. The servers are this seed's own."""
-    with ExitStack() as stack:
+    with ExitStack() as stack, _watched_services() as broken:
         ring = _Ring(seed, mariadb, redis, plan or Plan(), stack)
-        with _watched_services() as broken:
-            ring.live()
-        return ring.report(broken)
+        ring.live()
+        return ring.report(list(broken))
 
 
 class _Ring:
@@ -79,10 +82,12 @@ class _Ring:
         self.random = Random(seed)
         self.calm_since: Instant = 0
         self.store = PrivateMysql(mariadb.mysql)
+        stack.callback(self.store.remove)
         for statement in journal.STATEMENTS:
             self.store.rows(statement)
         runtime = SystemRuntime()
         self.timers = Timers(runtime, "tasks")
+        stack.callback(self.timers.stop)
         self.tasks = Tasks(self.timers)
         self.record = Record()
         self._gates: list[Gate] = []
@@ -90,6 +95,8 @@ class _Ring:
         self.fleet = Fleet(self.timers, self.tasks, self.record, self._gate(redis), patches, plan.leashes)
         proxies = Proxies(runtime)
         stack.callback(proxies.close)
+        stack.callback(self._close_gates)
+        stack.callback(self.fleet.close)
         self.machines = [self._machine(f"node-{n}", proxies, mariadb.port) for n in range(MACHINES)]
         self.people = People(
             StoreUrl.parse(self.store.admin_url),
@@ -98,7 +105,9 @@ class _Ring:
             self.record,
             self._new_random(),
         )
+        self.people.longest_task_s = plan.longest_task_s
         self.scene = Scene(Timers(runtime, "faults"), mariadb, redis, self.machines, self._new_random())
+        stack.callback(self._end_ill_treatment)
 
     def _new_random(self) -> Random:
         return Random(self.random.getrandbits(64))
@@ -119,6 +128,10 @@ class _Ring:
 
         return gate
 
+    def _close_gates(self) -> None:
+        with ThreadPoolExecutor() as pool:  # each waits for its threads
+            list(pool.map(_close, self._gates))
+
     # the life of a fleet
 
     def live(self) -> None:
@@ -126,7 +139,7 @@ class _Ring:
         for _ in range(SCHEDULES):
             self.people.add_schedule()
         for machine in self.machines:
-            machine.proxy.rough = self.random.choice((0.005, 0.01, 0.02))
+            machine.proxy.rough = self.plan.rough * self.random.choice((0.005, 0.01, 0.02))
             machine.boot()
         self._plan_deeds()
         self._plan_faults()
@@ -149,24 +162,28 @@ class _Ring:
 
     def _plan_faults(self) -> None:
         scene, seconds = self.scene, self.plan.seconds
-        drawn: list[Fault] = [self.random.choice(self.plan.faults) for _ in range(round(seconds * 0.6))]
-        drawn += [faults.kill_connections] * round(seconds / 4)
+        drawn = self.random.choices(self.plan.faults, k=round(seconds * self.plan.faults_per_s))
+        if self.plan.rough:
+            drawn += [faults.kill_connections] * round(seconds / 4)
+            scene.later(seconds * self.random.uniform(0.3, 0.7), partial(faults.restart_store, scene))
         for fault in drawn:
             scene.later(self.random.uniform(1.0, seconds), partial(fault, scene))
-        scene.later(seconds * self.random.uniform(0.3, 0.7), partial(faults.restart_store, scene))
 
     def _heal(self) -> None:
         """Everything is well again, and everybody runs."""
-        self.scene.timers.stop()
-        self.scene.mariadb.thaw()
-        self.scene.redis.thaw()
-        self.people.timers.stop()
-        self.people.go_home()
+        self._end_ill_treatment()
         for machine in self.machines:
             machine.proxy.rough, machine.proxy.refuses = 0.0, False
             machine.resume()
             machine.boot()
         self.scene.note("heal")
+
+    def _end_ill_treatment(self) -> None:
+        self.scene.timers.stop()
+        self.people.timers.stop()
+        self.scene.mariadb.thaw()
+        self.scene.redis.thaw()
+        self.people.go_home()
 
     def _settled(self) -> bool:
         """Nothing is open, everybody is live, and all that was due is accounted for."""
@@ -175,25 +192,19 @@ class _Ring:
             " (SELECT COUNT(*) FROM nodes WHERE state = 'live') AS live,"
             f" (SELECT {journal.micros('watermark')} FROM roles WHERE name = 'auditor') AS watermark"
         )
-        return (row["open"], row["live"]) == (0, MACHINES) and row["watermark"] > self.calm_since
+        return (row["open"], row["live"]) == (0, MACHINES) and (row["watermark"] or 0) > self.calm_since
 
     # the verdict
 
     def report(self, broken: list[str]) -> Report:
-        """Stop everything, and hold what is written against what was promised."""
+        """Hold what is written against what was promised."""
         with self.timers.lock:
             executing = frozenset(
                 task.launch.id for life in self.fleet.lives for task in life.guardian.tasks()
             )
         evidence = self._evidence(executing)
-        self.fleet.close()
-        for gate in self._gates:
-            gate.close()
-        self.timers.stop()
         violations = [*self._own_findings(evidence, broken), *check(evidence)]
-        report = Report(self.seed, violations, self._totals(evidence), list(evidence.journal))
-        self.store.remove()
-        return report
+        return Report(self.seed, violations, self._totals(evidence), list(evidence.journal))
 
     def _evidence(self, executing: frozenset[tuple[RunKey, int]]) -> Evidence:
         rows, now = self.store.rows, self.timers.now
@@ -255,6 +266,10 @@ class _Ring:
 def statements() -> Mapping[str, str]:
     """The texts that a patch may change."""
     return load("mysql")
+
+
+def _close(gate: Gate) -> None:
+    gate.close()
 
 
 def _just(deed: Callable[[], None]) -> Callable[[object], None]:
