@@ -25,7 +25,8 @@ ROW: dict[str, object] = {
     "version": "v",
     "updated_at": START,
 }
-VERSION = Version(1, 1, "v", START, START, True, False, None, None, '{"command": "task-1"}', None)
+DEFINITION = '{"command": "task-1", "on_node_loss": "rerun"}'
+VERSION = Version(1, 1, "v", START, START, True, False, None, None, DEFINITION, None)
 KEY = RunKey(START + 10 * SECOND, 1)
 LEASE = 30 * SECOND
 
@@ -242,6 +243,21 @@ def test_a_take_over_while_nobody_could_watch() -> None:
 
 def test_a_run_that_is_taken_over_again_and_again() -> None:
     assert objections(LIFE, [row(take_overs=4)]) == {"take-overs are bounded"}
+
+
+def test_a_task_that_may_not_run_again_and_is_queued_again() -> None:
+    once = replace(VERSION, definition='{"command": "task-1", "on_node_loss": "fail"}')
+    taken = change(30, "running", "queued", statement="reclaim", writer=None)
+    assert objections([*LIFE[:3], taken], versions={1: once}) == {"on_node_loss is kept"}
+    assert objections([LIFE[0], taken], versions={1: once}) == set()
+
+
+def test_a_fire_skipped_beside_nothing() -> None:
+    other = RunKey(at(20), 1)
+    skipped = change(20, None, "skipped", 0, key=other)
+    rows = [row(), row(other, "skipped", reason_code="overlap")]
+    assert objections([*LIFE, skipped], rows) == {"skips have a reason"}
+    assert objections([*LIFE[:3], skipped, change(21, "running", "succeeded")], rows) == set()
 
 
 def test_a_fire_left_to_the_audit_though_all_was_calm() -> None:

@@ -8,57 +8,20 @@ the node's code: instants come from `calendars`, the rest from docs/guarantee.md
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
-from leasebeat.model.instant import SECOND, Instant, to_text
+from leasebeat.model.instant import SECOND, Instant, Micros, to_text
 from leasebeat.model.run import TRANSITIONS, RunKey, Status
-from leasebeat.store.base import Version
 from leasebeat.testing.simstore.base import NodeChange, RowChange, WatermarkMove
-from leasebeat.testing.simstore.tables import NodeRow, Run, RunChange
+from leasebeat.testing.simstore.tables import Run, RunChange
 from leasebeat.testing.simulation.calendars import instants_of, is_due
 from leasebeat.testing.simulation.eras import Era, eras_of
+from leasebeat.testing.simulation.evidence import Evidence, Violation, key_of
 from leasebeat.testing.simulation.tasks import TaskBegin, TaskEnd
 
+UNCOMMITTED: Micros = 2 * SECOND
+"""So long an end may be written and not committed yet."""
 
-class Violation(NamedTuple):
-    """A promise that was broken."""
-
-    checker: str
-    what: str
-    at: Instant = 0
-
-
-@dataclass(slots=True)
-class Evidence:
-    """All that the checkers look at."""
-
-    journal: Sequence[Any]
-    rows: dict[RunKey, Run]
-    nodes: dict[str, NodeRow]
-    versions: dict[int, Version]
-    clock: Sequence[tuple[Instant, int]]  #: (true time, the store's offset from it on)
-    now: Instant  #: true time at the end
-    store_now: Instant
-    slots: int
-    lease: int
-    calm_since: Instant  #: store time since which nothing was done to the fleet
-    enabled: frozenset[int]  #: schedules that are enabled at the end
-    present: frozenset[str]  #: names of the workers that run at the end
-    executing: frozenset[tuple[RunKey, int]]  #: tasks that run at the end
-    calm_links: bool  #: no statement was lost or late
-    take_over_limit: int  #: a node is taken over after so much calm
-    disturbed: Sequence[tuple[Instant, Instant]]  #: sorted spans of true time in which something was done
-
-    @property
-    def seen(self) -> set[tuple[object, object, object]]:
-        """Every row version that some node has recorded."""
-        return {(v.schedule_id, v.version, v.updated_at) for v in self.versions.values()}
-
-    def of(self, kind: type) -> Iterator[Any]:
-        """The entries of one kind, in order."""
-        return (entry for entry in self.journal if entry.__class__ is kind)
-
+__all__ = ["CHECKERS", "Checker", "Evidence", "Violation", "check"]
 
 Checker = Callable[[Evidence], Iterable[Violation]]
 
@@ -69,7 +32,7 @@ def one_row_per_fire(evidence: Evidence) -> Iterator[Violation]:
     for change in evidence.of(RunChange):
         if change.was is None:
             if change.key in seen:
-                yield Violation("one row per fire", f"{_key(change.key)} inserted again", change.at)
+                yield Violation("one row per fire", f"{key_of(change.key)} inserted again", change.at)
             seen.add(change.key)
 
 
@@ -80,7 +43,7 @@ def allowed_transitions(evidence: Evidence) -> Iterator[Violation]:
     for change in evidence.of(RunChange):
         fine = change.status in born if change.was is None else (change.was, change.status) in allowed
         if not fine:
-            what = f"{_key(change.key)}: {change.was} -> {change.status} by {change.statement}"
+            what = f"{key_of(change.key)}: {change.was} -> {change.status} by {change.statement}"
             yield Violation("allowed transitions", what, change.at)
 
 
@@ -92,10 +55,10 @@ def attempts_without_gaps(evidence: Evidence) -> Iterator[Violation]:
             continue
         attempt, fence = last.get(change.key, (0, 0))
         if change.attempt != attempt + 1:
-            what = f"{_key(change.key)}: attempt {change.attempt} follows {attempt}"
+            what = f"{key_of(change.key)}: attempt {change.attempt} follows {attempt}"
             yield Violation("attempts without gaps", what, change.at)
         if change.claimed_at is None or change.claimed_at <= fence:
-            what = f"{_key(change.key)}: fence {change.claimed_at} follows {fence}"
+            what = f"{key_of(change.key)}: fence {change.claimed_at} follows {fence}"
             yield Violation("fences increase", what, change.at)
         last[change.key] = change.attempt, change.claimed_at or 0
 
@@ -106,7 +69,7 @@ def late_writers_refused(evidence: Evidence) -> Iterator[Violation]:
     for change in evidence.of(RunChange):
         held = holder.get(change.key)
         if change.writer is not None and change.writer != held:
-            what = f"{_key(change.key)}: ended by {change.writer}, held by {held}"
+            what = f"{key_of(change.key)}: ended by {change.writer}, held by {held}"
             yield Violation("late writers refused", what, change.at)
         holder[change.key] = change.node_id, change.attempt
 
@@ -119,7 +82,7 @@ def each_attempt_begins_once(evidence: Evidence) -> Iterator[Violation]:
         if entry.__class__ is RunChange:
             holder[entry.key] = entry.status, entry.node_id, entry.attempt
         elif entry.__class__ is TaskBegin:
-            launch = f"{_key(entry.key)} attempt {entry.attempt}"
+            launch = f"{key_of(entry.key)} attempt {entry.attempt}"
             if (entry.key, entry.attempt) in begun:
                 yield Violation("each attempt begins once", f"{launch} began again", entry.at)
             begun.add((entry.key, entry.attempt))
@@ -144,14 +107,14 @@ def no_overlap(evidence: Evidence) -> Iterator[Violation]:
                     del serials[begun.serial]
         elif entry.__class__ is TaskBegin:
             if (other := running.get(entry.key)) is not None:
-                what = f"{_key(entry.key)}: attempt {entry.attempt} beside attempt {other.attempt}"
+                what = f"{key_of(entry.key)}: attempt {entry.attempt} beside attempt {other.attempt}"
                 yield Violation("one execution at a time", what, entry.at)
             if (
                 entry.serial is not None
                 and (beside := serials.get(entry.serial)) is not None
                 and beside.leashed
             ):
-                what = f"{_key(entry.key)} runs beside {_key(beside.key)} (serial {entry.serial})"
+                what = f"{key_of(entry.key)} runs beside {key_of(beside.key)} (serial {entry.serial})"
                 yield Violation("overlap = skip", what, entry.at)
             running[entry.key] = entry
             if entry.serial is not None:
@@ -173,7 +136,7 @@ def the_purged_run_nothing(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation("the living are not purged", what, entry.at)
             for task in running.get(entry.node_id, {}).values():
                 if task.leashed:
-                    what = f"{_key(task.key)} still runs on {entry.node_id}, which is {entry.state}"
+                    what = f"{key_of(task.key)} still runs on {entry.node_id}, which is {entry.state}"
                     yield Violation("work stops before the purge", what, entry.at)
 
 
@@ -242,7 +205,7 @@ def no_fire_is_invented(evidence: Evidence) -> Iterator[Violation]:
         if not any(era.has(key.fire_at) for era in ruling) and not _told_off(
             run, eras.get(key.schedule_id, [])
         ):
-            what = f"{_key(key)} is {run.status} ({run.reason_code}), and was never due"
+            what = f"{key_of(key)} is {run.status} ({run.reason_code}), and was never due"
             yield Violation("no invented fires", what)
 
 
@@ -266,9 +229,7 @@ def edits_are_not_overtaken(evidence: Evidence) -> Iterator[Violation]:
             if edit.at <= change.began:
                 row = edit.row
         if row is None or not row["enabled"] or not _runs_as(evidence, row, change.version):
-            what = (
-                f"{_key(change.key)} was opened by {change.statement} from a definition that had been edited"
-            )
+            what = f"{key_of(change.key)} opened by {change.statement} from a definition that had been edited"
             yield Violation("edits are not overtaken", what, change.at)
 
 
@@ -286,7 +247,7 @@ def tasks_run_their_version(evidence: Evidence) -> Iterator[Violation]:
         run = evidence.rows.get(begun.key)
         version = evidence.versions.get(run.version or 0) if run else None
         if version is None or version.definition is None or f'"{begun.command}"' not in version.definition:
-            what = f"{_key(begun.key)} ran {begun.command!r}, which its version does not have"
+            what = f"{key_of(begun.key)} ran {begun.command!r}, which its version does not have"
             yield Violation("tasks run their version", what, begun.at)
 
 
@@ -298,12 +259,12 @@ def nothing_is_stuck(evidence: Evidence) -> Iterator[Violation]:
             since = max(run.claimed_at or 0, evidence.calm_since)
             if evidence.store_now - since > patience:
                 yield Violation(
-                    "nothing is stuck", f"{_key(run.key)} is running on {run.node_id}, in no process"
+                    "nothing is stuck", f"{key_of(run.key)} is running on {run.node_id}, in no process"
                 )
         elif run.status == "queued" and run.key.schedule_id in evidence.enabled:
             if evidence.store_now - max(run.ready_at, evidence.calm_since) <= patience + 30 * SECOND:
                 continue
-            yield Violation("nothing is stuck", f"{_key(run.key)} is queued since {to_text(run.ready_at)}")
+            yield Violation("nothing is stuck", f"{key_of(run.key)} is queued since {to_text(run.ready_at)}")
 
 
 def the_fleet_heals(evidence: Evidence) -> Iterator[Violation]:
@@ -328,7 +289,7 @@ def take_overs_are_in_time(evidence: Evidence) -> Iterator[Violation]:
         elif entry.__class__ is RunChange and entry.statement == "reclaim" and entry.node_id in beats:
             begin = max(beats[entry.node_id], held[entry.key])
             if _longest_calm(evidence, begin, entry.at) > evidence.take_over_limit:
-                what = f"{_key(entry.key)} taken over {(entry.at - begin) / SECOND:g} s after the last beat"
+                what = f"{key_of(entry.key)} taken over {(entry.at - begin) / SECOND:g} s after the last beat"
                 yield Violation("take-overs are in time", what, entry.at)
 
 
@@ -349,8 +310,40 @@ def nobody_is_taken_over_for_ever(evidence: Evidence) -> Iterator[Violation]:
     for run in evidence.rows.values():
         if run.take_overs > 3:
             yield Violation(
-                "take-overs are bounded", f"{_key(run.key)} was taken over {run.take_overs} times"
+                "take-overs are bounded", f"{key_of(run.key)} was taken over {run.take_overs} times"
             )
+
+
+def what_may_not_run_again_does_not(evidence: Evidence) -> Iterator[Violation]:
+    """`on_node_loss` fail or finish: a task that had begun has no successor for the loss of its node."""
+    definitions = {v.id: v.definition or "" for v in evidence.versions.values()}
+    begun: set[tuple[RunKey, int]] = set()
+    for entry in evidence.journal:
+        if entry.__class__ is TaskBegin:
+            begun.add((entry.key, entry.attempt))
+        elif entry.__class__ is RunChange and (entry.statement, entry.status) == ("reclaim", "queued"):
+            reruns = '"on_node_loss": "rerun"' in definitions.get(entry.version, "")
+            if (entry.key, entry.attempt) in begun and not reruns:
+                what = f"{key_of(entry.key)} attempt {entry.attempt} had begun, and was queued again"
+                yield Violation("on_node_loss is kept", what, entry.at)
+
+
+def skips_have_a_reason(evidence: Evidence) -> Iterator[Violation]:
+    """A fire is skipped for overlap only beside an open run of its schedule."""
+    open_runs: dict[int, dict[RunKey, Instant]] = {}
+    ended: dict[int, Instant] = {}
+    for change in evidence.of(RunChange):
+        runs = open_runs.setdefault(change.key.schedule_id, {})
+        if change.status in ("queued", "running"):
+            runs[change.key] = change.at
+        elif change.was is not None:
+            runs.pop(change.key, None)
+            ended[change.key.schedule_id] = change.at
+        elif evidence.rows[change.key].reason_code != "overlap":
+            continue
+        elif not runs and ended.get(change.key.schedule_id, 0) + UNCOMMITTED < change.began:
+            what = f"{key_of(change.key)} skipped beside no open run"
+            yield Violation("skips have a reason", what, change.at)
 
 
 def fires_open_in_time(evidence: Evidence) -> Iterator[Violation]:
@@ -365,7 +358,7 @@ def fires_open_in_time(evidence: Evidence) -> Iterator[Violation]:
             begin = max(edited[entry.key.schedule_id], entry.at - 2 * evidence.lease - 10 * SECOND)
             calm = entry.at - begin if _longest_calm(evidence, begin, entry.at) == entry.at - begin else 0
             if calm > 10 * SECOND:
-                yield Violation("fires open in time", f"{_key(entry.key)} was left to the audit", entry.at)
+                yield Violation("fires open in time", f"{key_of(entry.key)} was left to the audit", entry.at)
 
 
 CHECKERS: tuple[Checker, ...] = (
@@ -387,6 +380,8 @@ CHECKERS: tuple[Checker, ...] = (
     take_overs_are_in_time,
     nobody_is_taken_over_for_ever,
     fires_open_in_time,
+    what_may_not_run_again_does_not,
+    skips_have_a_reason,
 )
 """All of them; every seed is held against each."""
 
@@ -394,7 +389,3 @@ CHECKERS: tuple[Checker, ...] = (
 def check(evidence: Evidence) -> list[Violation]:
     """What is wrong with a history; nothing, it is to be hoped."""
     return [violation for checker in CHECKERS for violation in checker(evidence)]
-
-
-def _key(key: RunKey) -> str:
-    return f"{key.schedule_id}@{to_text(key.fire_at)}"
