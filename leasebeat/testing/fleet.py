@@ -238,10 +238,12 @@ class Fleet:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         for worker in self.workers.values():
             worker.end()
         until(lambda: not self.task_pids(), 10, "the tasks end with their workers")
+        if kind is None:  # what went wrong may want to be looked at
+            self.store.remove()
 
     # tasks and schedules
 

@@ -19,6 +19,8 @@ from leasebeat.testing.private import PrivateSqlite, value
 
 ROOT = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
