@@ -12,7 +12,7 @@ import pymysql
 
 from leasebeat.model.instant import SECOND, Instant
 from leasebeat.testing.chaos.machines import BEAT_S, Machine
-from leasebeat.testing.chaos.timers import Timers
+from leasebeat.testing.chaos.timers import Timers, store_now
 from leasebeat.testing.servers import MariaDB, Redis
 
 
@@ -39,7 +39,7 @@ class Scene:
     def note(self, what: str, seconds: float = 0.0) -> None:
         """From now on for so long nobody can be expected to be in time."""
         self.counts[what] += 1
-        self.disturbed.append((self.timers.now, self.timers.now + round(seconds * SECOND)))
+        self.disturbed.append((store_now(), store_now() + round(seconds * SECOND)))
 
 
 Fault = Callable[[Scene], None]

@@ -21,7 +21,7 @@ from leasebeat.store.sql import SqlStore
 from leasebeat.store.url import StoreUrl
 from leasebeat.testing.chaos.proxy import Proxy
 from leasebeat.testing.chaos.session import ChaosSession, Door, Record
-from leasebeat.testing.chaos.timers import Timers
+from leasebeat.testing.chaos.timers import Timers, store_now
 from leasebeat.testing.simulation.kernel import Kernel, Process
 from leasebeat.testing.simulation.tasks import (
     Evidence,
@@ -40,13 +40,12 @@ SLOTS = 6
 class Tasks(Evidence):
     """What tasks do, and when they began and ended. Everything happens under the timers' lock."""
 
-    def __init__(self, timers: Timers) -> None:
-        self._timers = timers
+    def __init__(self) -> None:
         self.journal: list[Any] = []
         self.behaviours: dict[str, Behaviour] = {}  #: by command
 
     def begin(self, launch: Launch) -> None:
-        now, schedule = self._timers.now, launch.schedule
+        now, schedule = store_now(), launch.schedule
         began = TaskBegin(
             at=now,
             store_high=now,
@@ -61,7 +60,7 @@ class Tasks(Evidence):
         self.journal.append(began)
 
     def end(self, launch: Launch) -> None:
-        self.journal.append(TaskEnd(self._timers.now, launch.key, launch.attempt, launch.node_id))
+        self.journal.append(TaskEnd(store_now(), launch.key, launch.attempt, launch.node_id))
 
     def behaviour(self, launch: Launch, random: Random) -> tuple[float, Outcome]:
         what = self.behaviours[launch.schedule.command]

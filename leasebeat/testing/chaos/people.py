@@ -6,7 +6,6 @@ committed or rolled back. When its COMMIT was sent and answered is what the chec
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
@@ -18,7 +17,7 @@ from leasebeat.model.instant import SECOND, Instant
 from leasebeat.store.url import StoreUrl
 from leasebeat.testing.chaos.machines import Tasks
 from leasebeat.testing.chaos.session import Record, thread_of
-from leasebeat.testing.chaos.timers import Timers
+from leasebeat.testing.chaos.timers import Timers, store_now
 from leasebeat.testing.mysql import connect
 from leasebeat.testing.simulation.calendars import BROKEN, FAST, NEVER
 from leasebeat.testing.simulation.world import Behaviour
@@ -89,13 +88,13 @@ class People:
         if number not in self._open:
             return
         connection, commit = self._open.pop(number)
-        sent = time.time_ns() // 1000
+        sent = store_now()
         try:
             (connection.commit if commit else connection.rollback)()
         except (pymysql.MySQLError, OSError) as problem:
             self._refused(connection, problem)
         finally:
-            self.commits.setdefault(number, []).append((sent, time.time_ns() // 1000))
+            self.commits.setdefault(number, []).append((sent, store_now()))
             if connection.open:
                 connection.close()
 
@@ -265,12 +264,12 @@ class People:
         ids = [row[0] for row in self.rows("SELECT id FROM schedules")]
         if not ids:
             return
-        second = self.timers.now // SECOND + random.randrange(1, 3)
+        second = store_now() // SECOND + random.randrange(1, 3)
         at = f"FROM_UNIXTIME({second})"
         values = ", ".join(f"({at}, {i})" for i in random.sample(ids, min(len(ids), 6)))
         self.transact(
             f"INSERT INTO runs (fire_at, schedule_id) VALUES {values}",
-            hold=second - self.timers.now / SECOND + random.uniform(0.3, 3.0),
+            hold=second - store_now() / SECOND + random.uniform(0.3, 3.0),
             commit=random.random() < 0.2,
         )
 

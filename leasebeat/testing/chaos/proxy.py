@@ -29,12 +29,14 @@ class Proxies:
     def __init__(self, runtime: Runtime) -> None:
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
+        self._proxies: list[Proxy] = []
         self._task = runtime.start("proxies", self._run)
         self._started.wait()
 
     def open(self, host: str, port: int, random: Random) -> Proxy:
         """A proxy before the server there."""
         proxy = Proxy(self._loop, host, port, random)
+        self._proxies.append(proxy)
         asyncio.run_coroutine_threadsafe(proxy.listen(), self._loop).result(10)
         return proxy
 
@@ -47,6 +49,8 @@ class Proxies:
         asyncio.set_event_loop(self._loop)
         self._loop.call_soon(self._started.set)
         self._loop.run_forever()
+        for proxy in self._proxies:
+            proxy.close()
         left = asyncio.all_tasks(self._loop)
         for task in left:
             task.cancel()
@@ -67,11 +71,17 @@ class Proxy:
         self._host, self._target = host, port
         self._random = random
         self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
 
     async def listen(self) -> None:
         """Take connections from now on."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = int(server.sockets[0].getsockname()[1])
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+
+    def close(self) -> None:
+        """Take no more. In the loop's thread."""
+        if self._server is not None:
+            self._server.close()
 
     def cut(self) -> None:
         """End all connections, whatever is under way in them."""

@@ -29,7 +29,7 @@ from leasebeat.testing.chaos.machines import BEAT_S, SLOTS, Fleet, Machine, Task
 from leasebeat.testing.chaos.people import People
 from leasebeat.testing.chaos.proxy import Proxies
 from leasebeat.testing.chaos.session import Record
-from leasebeat.testing.chaos.timers import Timers, lead
+from leasebeat.testing.chaos.timers import Timers, lead, store_now
 from leasebeat.testing.private import PrivateMysql
 from leasebeat.testing.servers import HOST, MariaDB, Redis
 from leasebeat.testing.simstore.tables import NodeRow, Run, RunChange
@@ -88,7 +88,7 @@ class _Ring:
         runtime = SystemRuntime()
         self.timers = Timers(runtime, "tasks")
         stack.callback(self.timers.stop)
-        self.tasks = Tasks(self.timers)
+        self.tasks = Tasks()
         self.record = Record()
         self._gates: list[Gate] = []
         patches = plan.patches(statements())
@@ -147,7 +147,7 @@ class _Ring:
         self._heal()
         _wait(2.0)
         self.people.calm()
-        self.calm_since = self.timers.now
+        self.calm_since = store_now()
         end = time.monotonic() + self.plan.settle_s
         while not self._settled() and time.monotonic() < end:
             _wait(0.1)
@@ -207,7 +207,7 @@ class _Ring:
         return Report(self.seed, violations, self._totals(evidence), list(evidence.journal))
 
     def _evidence(self, executing: frozenset[tuple[RunKey, int]]) -> Evidence:
-        rows, now = self.store.rows, self.timers.now
+        rows, now = self.store.rows, store_now()
         session = MysqlSession(StoreUrl.parse(self.store.admin_url), SystemRuntime())
         versions = {version.id: version for version in SqlStore(session).history(0)}
         session.close()
@@ -245,7 +245,7 @@ class _Ring:
                 yield Violation("nothing is stuck", f"{what}: node {run.node_id}, attempt {run.attempt}")
         for timers in (self.timers, self.people.timers, self.scene.timers):
             yield from (Violation("the ring works", repr(problem)) for problem in timers.failures)
-        if abs(lead() - self.timers.lead) > SECOND // 50:
+        if abs(lead() - self.timers.lead) > SECOND // 5:
             yield Violation("the ring works", "the clock of this host was set meanwhile; run it again")
 
     def _totals(self, evidence: Evidence) -> Counter[str]:

@@ -8,7 +8,6 @@ server can name them, and the errors counted.
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -23,6 +22,7 @@ from leasebeat.runtime import Runtime
 from leasebeat.store.mysql import REPLY_S, MysqlSession
 from leasebeat.store.session import SqlValue
 from leasebeat.store.url import StoreUrl
+from leasebeat.testing.chaos.timers import store_now
 from leasebeat.testing.simulation.kernel import Process
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Record:
 
     def note(self, connection: int, name: str, params: Mapping[str, SqlValue]) -> None:
         """Before it is sent. A restarted server gives the same numbers again."""
-        self.sent.setdefault(connection, []).append(Sent(time.time_ns() // 1000, name, params))
+        self.sent.setdefault(connection, []).append(Sent(store_now(), name, params))
 
     def statement(self, connection: int, began: Instant) -> Sent:
         """What that connection was doing when the server began something for it."""
