@@ -224,3 +224,36 @@ def test_a_late_end_does_not_touch_the_attempt_that_runs(bench: Bench, store: St
     assert store.finish(OTHER, [ended(key, 2)]) == 1
     assert store.finish_answer(NODE, [taken(key)]) == [False]
     assert store.finish_answer(OTHER, [taken(key, 2)]) == [True]
+
+
+@pytest.fixture
+def put_back(bench: Bench, store: Store) -> RunKey:
+    """A run whose first attempt failed and was kept, set back by hand as if it had had none, and pulled again."""
+    key = bench.running(1)
+    store.finish(NODE, [retried(key, output=b"old", output_bytes=3)])
+    bench.change_run(key, attempt=0)
+    assert store.pull(OTHER, [taken(key, 0)], 1) == 1
+    return key
+
+
+def test_an_attempt_whose_number_was_there_before_ends_and_the_newer_one_is_kept(
+    bench: Bench, store: Store, put_back: RunKey
+) -> None:
+    other = bench.running(2, OTHER)
+    ends = [retried(put_back, output=b"new", output_bytes=3, reason_code="timeout"), ended(other)]
+    assert store.finish(OTHER, ends) == 2
+    kept = bench.attempt(put_back, 1)
+    assert kept is not None
+    assert (kept["node_id"], kept["reason_code"], bench.output(put_back, 1)) == (OTHER, "timeout", b"new")
+    assert [bench.status(key) for key in (put_back, other)] == ["queued", "succeeded"]
+
+
+def test_an_orphan_whose_attempt_was_there_before_goes_back(
+    bench: Bench, store: Store, put_back: RunKey
+) -> None:
+    other = bench.running(2, OTHER)
+    rows = [ReclaimRow(key, 1, OTHER, again=True, reason="gone") for key in (put_back, other)]
+    assert store.reclaim(rows) == 2
+    kept = bench.attempt(put_back, 1)
+    assert kept is not None
+    assert (kept["node_id"], kept["outcome"]) == (OTHER, "lost")

@@ -278,8 +278,9 @@ SET r.started_at = COALESCE(r.started_at, UTC_TIMESTAMP(6))
 WHERE r.status = 'running' AND r.node_id = :node_id AND r.attempt = j.a
 
 -- name: finish_outputs
--- Keep what attempts printed, where they are still this node's. rows: fire_at, schedule_id, shard, attempt, succeeded, output in base64, output_bytes.
-INSERT INTO outputs (fire_at, schedule_id, shard, attempt, succeeded, output, output_bytes)
+-- Keep what attempts printed, where they are still this node's. REPLACE: a run put back by hand counts its attempts
+-- anew, and one key that is there already may not stop the others for ever. rows: fire_at, schedule_id, shard, attempt, succeeded, output in base64, output_bytes.
+REPLACE INTO outputs (fire_at, schedule_id, shard, attempt, succeeded, output, output_bytes)
 SELECT STRAIGHT_JOIN r.fire_at, r.schedule_id, r.shard, r.attempt, j.succeeded, FROM_BASE64(j.output), j.bytes
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]',
                 succeeded INT PATH '$[4]', output LONGTEXT PATH '$[5]', bytes BIGINT PATH '$[6]')) j
@@ -289,8 +290,8 @@ FOR UPDATE
 
 -- name: finish_attempts
 -- Keep the attempts whose runs go back to the queue. FOR UPDATE: the update that follows agrees with it.
--- rows: fire_at, schedule_id, shard, attempt, status, again, delay, failed, lost, exit_code, reason_code, reason, result, started_at.
-INSERT INTO attempts (fire_at, schedule_id, shard, attempt, node_id, outcome, exit_code, reason_code, reason, claimed_at, started_at, ended_at)
+-- REPLACE: as in finish_outputs. rows: fire_at, schedule_id, shard, attempt, status, again, delay, failed, lost, exit_code, reason_code, reason, result, started_at.
+REPLACE INTO attempts (fire_at, schedule_id, shard, attempt, node_id, outcome, exit_code, reason_code, reason, claimed_at, started_at, ended_at)
 SELECT STRAIGHT_JOIN r.fire_at, r.schedule_id, r.shard, r.attempt, r.node_id, j.status, j.exit_code, j.reason_code, j.reason, r.claimed_at,
        COALESCE(r.started_at, TIMESTAMPADD(MICROSECOND, j.started, TIMESTAMP'1970-01-01 00:00:00')), UTC_TIMESTAMP(6)
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]', status VARCHAR(40) PATH '$[4]',
@@ -396,8 +397,9 @@ LEFT JOIN schedule_history h ON h.id = r.version
 WHERE r.status = 'running' AND (n.id IS NULL OR n.state IN ('purged', 'left')) LIMIT :limit
 
 -- name: reclaim_attempts
--- Keep the attempts of orphans that go back to the queue. rows: fire_at, schedule_id, shard, attempt, node_id, again, reason.
-INSERT INTO attempts (fire_at, schedule_id, shard, attempt, node_id, outcome, reason_code, reason, claimed_at, started_at, ended_at)
+-- Keep the attempts of orphans that go back to the queue. REPLACE: as in finish_outputs.
+-- rows: fire_at, schedule_id, shard, attempt, node_id, again, reason.
+REPLACE INTO attempts (fire_at, schedule_id, shard, attempt, node_id, outcome, reason_code, reason, claimed_at, started_at, ended_at)
 SELECT STRAIGHT_JOIN r.fire_at, r.schedule_id, r.shard, r.attempt, r.node_id, 'lost', 'node_lost', j.reason, r.claimed_at, r.started_at, UTC_TIMESTAMP(6)
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]', n VARCHAR(100) PATH '$[4]',
                 again INT PATH '$[5]', reason VARCHAR(2000) PATH '$[6]')) j

@@ -287,26 +287,27 @@ WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.sh
   AND r.status = 'running' AND r.node_id = :node_id AND r.attempt = j.attempt
 
 -- name: finish_outputs
--- Before `finish`, while the rows are still running here: what they printed.
+-- Before `finish`, while the rows are still running here: what they printed. REPLACE: a run put back by
+-- hand counts its attempts anew, and one key that is there already may not stop the others for ever.
 WITH sent AS MATERIALIZED (
     SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS attempt,
            value ->> 4 AS succeeded, value ->> 5 AS output, value ->> 6 AS output_bytes
     FROM json_each(:rows))
-INSERT INTO outputs (fire_at, schedule_id, shard, attempt, succeeded, output, output_bytes)
+REPLACE INTO outputs (fire_at, schedule_id, shard, attempt, succeeded, output, output_bytes)
 SELECT r.fire_at, r.schedule_id, r.shard, r.attempt, j.succeeded, from_base64(j.output), j.output_bytes
 FROM sent j
 CROSS JOIN runs r ON r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard
 WHERE r.status = 'running' AND r.node_id = :node_id AND r.attempt = j.attempt
 
 -- name: finish_attempts
--- Before `finish`, while the rows are still running here: attempts that are not the last.
+-- Before `finish`, while the rows are still running here: attempts that are not the last. REPLACE: as in finish_outputs.
 WITH sent AS MATERIALIZED (
     SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS attempt,
            value ->> 4 AS status, value ->> 9 AS exit_code, value ->> 10 AS reason_code, value ->> 11 AS reason,
            utc_text(value ->> 13) AS started_at
     FROM json_each(:rows) WHERE value ->> 5 = 1)
-INSERT INTO attempts (fire_at, schedule_id, shard, attempt, node_id, outcome, exit_code, reason_code, reason, claimed_at,
-                      started_at, ended_at)
+REPLACE INTO attempts (fire_at, schedule_id, shard, attempt, node_id, outcome, exit_code, reason_code, reason, claimed_at,
+                       started_at, ended_at)
 SELECT r.fire_at, r.schedule_id, r.shard, r.attempt, r.node_id, j.status, j.exit_code, j.reason_code, j.reason,
        r.claimed_at, coalesce(r.started_at, j.started_at), utc_now()
 FROM sent j
@@ -405,13 +406,13 @@ FROM runs r INDEXED BY mine LEFT JOIN nodes n ON n.id = r.node_id
 WHERE r.status = 'running' AND n.live_name IS NULL ORDER BY r.fire_at, r.schedule_id, r.shard LIMIT :limit
 
 -- name: reclaim_attempts
--- Before `reclaim`: the attempts that are lost while their runs go on.
+-- Before `reclaim`: the attempts that are lost while their runs go on. REPLACE: as in finish_outputs.
 WITH sent AS MATERIALIZED (
     SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS attempt,
            value ->> 4 AS node_id, value ->> 6 AS reason
     FROM json_each(:rows) WHERE value ->> 5 = 1)
-INSERT INTO attempts (fire_at, schedule_id, shard, attempt, node_id, outcome, reason_code, reason, claimed_at, started_at,
-                      ended_at)
+REPLACE INTO attempts (fire_at, schedule_id, shard, attempt, node_id, outcome, reason_code, reason, claimed_at, started_at,
+                       ended_at)
 SELECT r.fire_at, r.schedule_id, r.shard, r.attempt, r.node_id, 'lost', 'node_lost', j.reason, r.claimed_at, r.started_at,
        utc_now()
 FROM sent j
