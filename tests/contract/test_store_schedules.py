@@ -264,3 +264,15 @@ def test_more_schedules_than_one_statement_carries(bench: Bench, store: Store) -
     assert store.see_versions(seen) == 601
     assert len(store.versions(ids)) == 601
     assert len(store.schedule_rows(ids)) == 601
+
+
+def test_a_last_read_ahead_of_the_clock_postpones_no_edit(bench: Bench) -> None:
+    bench.put_schedule(1, updated_at=START - 3)
+    assert bench.see(1, last_read=START + 20 * 24 * HOUR).valid_from == START
+
+
+def test_a_last_read_ahead_of_the_clock_postpones_no_deletion(bench: Bench, store: Store) -> None:
+    bench.schedule(1)
+    bench.delete_schedule(1)
+    assert store.see_deleted([1], START + 20 * 24 * HOUR) == 1
+    assert [version.valid_from for version in store.versions([1])] == [START]

@@ -51,10 +51,11 @@ FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$')) j JOIN schedules s ON
 
 -- name: see_versions
 -- Record what the rows say, each behind the newest recorded version of its schedule; 1062: another node was first, send it again.
+-- A last_read ahead of the clock (a watermark out of a restored copy) postpones nothing.
 -- rows: schedule_id, version, updated_at, definition, problem, last_read.
 INSERT INTO schedule_history (schedule_id, former_id, version, updated_at, valid_from, enabled, ends_at, definition, problem, good_id)
 SELECT STRAIGHT_JOIN s.id, COALESCE(f.id, 0), s.version, s.updated_at,
-       GREATEST(LEAST(CAST(s.updated_at AS DATETIME(6)), UTC_TIMESTAMP(6)), TIMESTAMPADD(MICROSECOND, j.seen, TIMESTAMP'1970-01-01 00:00:00'),
+       GREATEST(LEAST(CAST(s.updated_at AS DATETIME(6)), UTC_TIMESTAMP(6)), LEAST(TIMESTAMPADD(MICROSECOND, j.seen, TIMESTAMP'1970-01-01 00:00:00'), UTC_TIMESTAMP(6)),
                 COALESCE(f.valid_from, TIMESTAMP'1970-01-01 00:00:00')),
        s.enabled, s.ends_at, j.definition, j.problem,
        IF(j.problem IS NULL, NULL, COALESCE((SELECT MAX(g.id) FROM schedule_history g
@@ -69,7 +70,7 @@ WHERE f.id IS NULL OR f.deleted = 1 OR f.version <> s.version OR f.updated_at <>
 -- Record that schedules are gone, each once. rows: ids.
 INSERT INTO schedule_history (schedule_id, former_id, version, updated_at, valid_from, enabled, deleted, definition, good_id)
 SELECT STRAIGHT_JOIN f.schedule_id, f.id, f.version, f.updated_at,
-       GREATEST(UTC_TIMESTAMP(6), TIMESTAMPADD(MICROSECOND, :last_read, TIMESTAMP'1970-01-01 00:00:00'), f.valid_from), 0, 1, f.definition, 0
+       GREATEST(UTC_TIMESTAMP(6), LEAST(TIMESTAMPADD(MICROSECOND, :last_read, TIMESTAMP'1970-01-01 00:00:00'), UTC_TIMESTAMP(6)), f.valid_from), 0, 1, f.definition, 0
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$')) j
 JOIN schedule_history f ON f.id = (SELECT MAX(x.id) FROM schedule_history x WHERE x.schedule_id = j.s) AND f.deleted = 0
 LEFT JOIN schedules s ON s.id = j.s

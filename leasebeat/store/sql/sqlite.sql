@@ -39,6 +39,7 @@ FROM json_each(:rows) j CROSS JOIN schedules s ON s.id = j.value
 
 -- name: see_versions
 -- Record what is the row as it stands, and is not the newest recorded version; `chain` lets one node be the first.
+-- A last_read ahead of the clock (a watermark out of a restored copy) postpones nothing.
 WITH sent AS MATERIALIZED (
     SELECT value ->> 0 AS schedule_id, value ->> 1 AS version, utc_text(value ->> 2) AS updated_at,
            value ->> 3 AS definition, value ->> 4 AS problem, utc_text(value ->> 5) AS last_read
@@ -46,7 +47,7 @@ WITH sent AS MATERIALIZED (
 INSERT INTO schedule_history (schedule_id, former_id, version, updated_at, valid_from, enabled, ends_at, definition,
                               problem, good_id, seen_at)
 SELECT s.id, coalesce(h.id, 0), s.version, s.updated_at,
-       max(min(s.updated_at, utc_now()), j.last_read, coalesce(h.valid_from, '')), s.enabled, s.ends_at, j.definition,
+       max(min(s.updated_at, utc_now()), min(j.last_read, utc_now()), coalesce(h.valid_from, '')), s.enabled, s.ends_at, j.definition,
        j.problem,
        CASE WHEN j.problem IS NOT NULL THEN coalesce(
            (SELECT max(g.id) FROM schedule_history g WHERE g.schedule_id = s.id AND g.problem IS NULL AND g.deleted = 0),
@@ -60,7 +61,7 @@ WHERE h.id IS NULL OR h.deleted = 1 OR h.version <> s.version OR h.updated_at <>
 -- A deletion is a version too: nothing is due from it on.
 INSERT INTO schedule_history (schedule_id, former_id, version, updated_at, valid_from, enabled, deleted, definition,
                               good_id, seen_at)
-SELECT h.schedule_id, h.id, h.version, h.updated_at, max(utc_now(), utc_text(:last_read), h.valid_from), 0, 1,
+SELECT h.schedule_id, h.id, h.version, h.updated_at, max(utc_now(), min(utc_text(:last_read), utc_now()), h.valid_from), 0, 1,
        h.definition, 0, utc_now()
 FROM json_each(:rows) j
 CROSS JOIN schedule_history h ON h.id = (SELECT max(n.id) FROM schedule_history n WHERE n.schedule_id = j.value)

@@ -44,7 +44,7 @@ class ScheduleStatements(Base):
         for each in sorted(ids):
             former = self.schedules.newest(each)
             if former is not None and self._is_gone_unseen(each):
-                valid_from = max(now, last_read, former.valid_from)
+                valid_from = max(now, min(last_read, now), former.valid_from)
                 gone = replace(former, id=0, valid_from=valid_from, enabled=False, deleted=True, problem=None)
                 own = self.schedules.definitions[former.id]
                 new.append((replace(gone, good_id=0, definition=None, ends_at=None), own))
@@ -120,7 +120,7 @@ class ScheduleStatements(Base):
             schedule_id=seen.schedule_id,
             version=seen.version,
             updated_at=seen.updated_at,
-            valid_from=max(min(seen.updated_at, now), seen.last_read, former_from),
+            valid_from=max(min(seen.updated_at, now), min(seen.last_read, now), former_from),
             enabled=bool(row["enabled"]),
             deleted=False,
             problem=seen.problem,
