@@ -18,6 +18,12 @@ from leasebeat.runtime import Runtime, Task
 
 Call = Callable[[], None]
 
+MOST_PATIENCE_S = 60.0
+"""How long the loop waits at once: the system refuses waits of more than 2^31 ms."""
+
+STUMBLE_S = 0.1
+"""The pause after the descriptors could not be looked at, so that a lasting error does not spin."""
+
 
 class Timer:
     """Something that is to happen at `when`, seconds of the monotonic clock, unless cancelled."""
@@ -36,8 +42,8 @@ class Timer:
 class Loop:
     """Descriptors, timers and calls from other threads, served one after the other in one thread.
 
-    Nothing that it runs may block. An error in a call is a bug: it is logged, and the loop goes on,
-    because the other tasks still need it.
+    Nothing that it runs may block. An error in a call, or in the loop itself, is a bug: it is logged,
+    and the loop goes on, because the other tasks still need it.
     """
 
     def __init__(self, runtime: Runtime, name: str = "children") -> None:
@@ -102,20 +108,26 @@ class Loop:
 
     def _run(self) -> None:
         while not self._closed or self._calls:
-            for key, _ in self._selector.select(self._patience()):
-                # A call earlier in this round may have closed it, and its number may be another's now.
-                if self._selector.get_map().get(key.fd) is key:
-                    self._guard(key.data)
+            if not self._guard(self._look):
+                self._runtime.waiter().wait(STUMBLE_S)
             # Those that are there now; what they add comes after the next look at the descriptors.
             for _ in range(len(self._calls)):
                 self._guard(self._calls.popleft())
-            self._run_timers()
+            self._guard(self._run_timers)
         self._free()
 
-    def _patience(self) -> float | None:
+    def _look(self) -> None:
+        for key, _ in self._selector.select(self._patience()):
+            # A call earlier in this round may have closed it, and its number may be another's now.
+            if self._selector.get_map().get(key.fd) is key:
+                self._guard(key.data)
+
+    def _patience(self) -> float:
         if self._calls:
             return 0.0
-        return max(0.0, self._timers[0][0] - self._runtime.monotonic()) if self._timers else None
+        if not self._timers:
+            return MOST_PATIENCE_S
+        return min(MOST_PATIENCE_S, max(0.0, self._timers[0][0] - self._runtime.monotonic()))
 
     def _run_timers(self) -> None:
         now = self._runtime.monotonic()
@@ -124,11 +136,16 @@ class Loop:
             if timer.call is not None:
                 self._guard(timer.call)
 
-    def _guard(self, function: Call) -> None:
+    def _guard(self, function: Call) -> bool:
+        """Whether it went well."""
         try:
             function()
-        except Exception as problem:
-            logs.event("ERROR", "loop_error", f"a call in the thread {self._name} failed", problem=problem)
+        # All of them: with this thread, every run of this worker would be left running for ever.
+        except BaseException as problem:
+            text = f"a call in the thread {self._name} failed"
+            logs.event("ERROR", "loop_error", text, problem=problem)
+            return False
+        return True
 
     def _free(self) -> None:
         self._selector.close()
