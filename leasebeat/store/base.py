@@ -110,7 +110,7 @@ class Store(Protocol):
     def see_versions(self, rows: Sequence[SeenRow]) -> int:
         """Record row versions that no node has recorded; those that are not the row any more are left out.
 
-        valid_from = greatest(least(updated_at, now), least(last_read, now), the schedule's former valid_from).
+        valid_from = greatest(least(updated_at, now), least(last_read, now), the former valid_from).
         A version with a problem names the newest version without one as `good_id`, 0 if there is none.
         """
         ...
@@ -120,7 +120,7 @@ class Store(Protocol):
         ...
 
     def see_deleted(self, ids: Sequence[int], last_read: Instant) -> int:
-        """Record, once, that these are gone: a version too, valid from now; `last_read` as in see_versions."""
+        """Record, once, that these are gone: a version, valid from now; `last_read` as in see_versions."""
         ...
 
     def report_problems(self, ids: Sequence[int]) -> None:

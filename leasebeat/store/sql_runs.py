@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 
-from leasebeat.errors import Busy, Unavailable, Unknown
+from leasebeat.errors import LeasebeatError, Unknown
 from leasebeat.model.instant import Instant, Micros
 from leasebeat.model.run import RunKey
 from leasebeat.store.base import (
@@ -141,7 +141,7 @@ class RunStatements(Statements):
         key = RunKey(fire_at, row.schedule_id, row.shard)
         try:
             records = self._session.query("fence", **key._asdict())
-        except (Busy, Unavailable) as problem:
+        except LeasebeatError as problem:  # whatever it is: the INSERT stands
             raise Unknown("the claim was applied, but its fence could not be read") from problem
         if not records:
             raise Unknown("a row that was just claimed is gone; somebody deletes from `runs`")

@@ -228,7 +228,7 @@ def test_a_late_end_does_not_touch_the_attempt_that_runs(bench: Bench, store: St
 
 @pytest.fixture
 def put_back(bench: Bench, store: Store) -> RunKey:
-    """A run whose first attempt failed and was kept, set back by hand as if it had had none, and pulled again."""
+    """A run whose first attempt was kept, set back by hand as if it had had none, and pulled again."""
     key = bench.running(1)
     store.finish(NODE, [retried(key, output=b"old", output_bytes=3)])
     bench.change_run(key, attempt=0)

@@ -13,6 +13,7 @@ from leasebeat.errors import (
     LeasebeatError,
     NoStore,
     Refused,
+    StoreError,
     StoreUnfit,
     Unavailable,
     Unknown,
@@ -312,13 +313,14 @@ def test_an_error_inside_a_transaction_takes_all_of_it_back(fleet: Fleet) -> Non
     assert fleet.store.beat(NODE, Vitals(running=1))
 
 
-def test_a_lost_fence_makes_the_claim_unknown(fleet: Fleet) -> None:
+@pytest.mark.parametrize("problem", [Unavailable, Busy, StoreError, StoreUnfit, NoStore])
+def test_a_lost_fence_makes_the_claim_unknown(fleet: Fleet, problem: type[LeasebeatError]) -> None:
     fleet.join()
     versions, now = fleet.schedules(1), fleet.now()
 
     def fault(name: str, when: str) -> None:
         if (name, when) == ("fence", "before"):
-            raise Unavailable("cut")
+            raise problem("cut")
 
     _, store = fleet.another(fault=fault)
     with pytest.raises(Unknown):
