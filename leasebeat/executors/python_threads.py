@@ -76,8 +76,10 @@ class PythonThreads:
         self._given_up: set[_Thread] = set()
         self._tie = Tie(leash, "threads", self._busy)
         self._ready = False
+        self._initialised = False
         self._failed_init: str | None = None
         self._lock = runtime.lock()
+        self._init_lock = runtime.lock()
 
     def refuse(self, schedule: Schedule) -> str | None:
         """Why this host does not run it, as sentences; None if it does."""
@@ -113,11 +115,20 @@ class PythonThreads:
         with self._lock:
             if self._ready:
                 return
+            sys.path[:0] = [folder for folder in self._options.python_path if folder not in sys.path]
+            self._loop.call(self._watch)
             self._ready = True
-        sys.path[:0] = [folder for folder in self._options.python_path if folder not in sys.path]
-        if self._options.python_init:
-            self._failed_init = _init(self._options.python_init)
-        self._loop.call(self._watch)
+
+    def _initialise(self) -> None:
+        """Run `python_init` once, in the first of these threads; the others wait for its end here.
+
+        Not in the thread of the caller: one that hangs costs the tasks, which time-outs and stops
+        still end, but never the node.
+        """
+        with self._init_lock:
+            if not self._initialised and self._options.python_init:
+                self._failed_init = _init(self._options.python_init)
+            self._initialised = True
 
     def _add_thread(self) -> None:
         thread = _Thread()
@@ -131,6 +142,9 @@ class PythonThreads:
         while not thread.given_up and (job := self._queue.get()) is not None:
             thread.began = self._runtime.monotonic()
             thread.job = job
+            if not self._initialised:
+                self._initialise()
+            # Looked for after that: it may have been given up while it waited.
             if job.launch.id in self._jobs:
                 outcome = self._run(job)
                 if self._jobs.pop(job.launch.id, None) is not None:
@@ -189,7 +203,8 @@ class PythonThreads:
 def _init(command: str) -> str | None:
     try:
         python_call.load(command)()
-    except Exception as problem:
+    # Also sys.exit: nothing may end the thread.
+    except BaseException as problem:
         logs.event("ERROR", "python_init_failed", f"python_init = {command} failed", problem=problem)
         return f"python_init = {command} failed: {python_call.describe(problem)}"
     return None
@@ -205,17 +220,20 @@ def _call(launch: Launch, options: ExecutorOptions) -> Outcome:
         return not_started(str(problem))
     except Exception as problem:
         return not_started(f"{launch.schedule.command} could not be started: {python_call.describe(problem)}")
+    # Code of the module ran and meant to end the process: that is more than not to have started.
+    except BaseException as problem:
+        text = f"{launch.schedule.command}: its module ended on import: {python_call.describe(problem)}"
+        return _failed(text)
     try:
         returned = python_call.call(function, kwargs)
+        result, reason = python_call.result_of(returned)
     except SystemExit as problem:
         return _exited(problem)
-    # A task must not end the worker's thread, whatever it raises.
+    # A task must not end the worker's thread, whatever it raises, or what it returned does.
     except BaseException as problem:
-        trace = traceback.format_exc().encode(errors="replace")
-        return _failed(problem, trace)
+        return _failed(python_call.describe(problem))
     if returned is None:
         return _SUCCEEDED
-    result, reason = python_call.result_of(returned)
     return Outcome(OutcomeKind.SUCCEEDED, reason=reason, result=result)
 
 
@@ -227,11 +245,13 @@ def _exited(problem: SystemExit) -> Outcome:
     return Outcome(OutcomeKind.FAILED, status, ReasonCode.EXCEPTION, reason)
 
 
-def _failed(problem: BaseException, trace: bytes) -> Outcome:
+def _failed(reason: str) -> Outcome:
+    """The outcome of the exception that is being handled."""
+    trace = traceback.format_exc().encode(errors="replace")
     return Outcome(
         OutcomeKind.FAILED,
         reason_code=ReasonCode.EXCEPTION,
-        reason=python_call.describe(problem),
+        reason=reason,
         output=trace,
         output_bytes=len(trace),
     )

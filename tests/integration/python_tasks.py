@@ -14,6 +14,9 @@ from pathlib import Path
 import leasebeat
 
 ready: list[str] = []
+gate = threading.Event()
+passed: list[bool] = []
+begun: list[str] = []
 
 
 def nothing() -> None:
@@ -26,6 +29,22 @@ def init() -> None:
 
 def bad_init() -> None:
     raise ValueError("no licence")
+
+
+def exiting_init() -> None:
+    sys.exit("no licence")
+
+
+def gated_init() -> None:
+    passed.append(gate.wait(5))
+
+
+def through_the_gate() -> list[bool]:
+    return passed
+
+
+def begins(name: str) -> None:
+    begun.append(name)
 
 
 def initialised() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from leasebeat.executors.base import Executor, Launch
 from leasebeat.executors.kinds import open_executors
 from leasebeat.executors.options import ExecutorOptions
 from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode
+from tests.integration import python_tasks
 from tests.integration.executing import Bench, bench, carrying, launch, until, worker
 
 OK, FAILED = OutcomeKind.SUCCEEDED, OutcomeKind.FAILED
@@ -341,6 +343,60 @@ def test_a_thread_that_does_not_end_is_given_up_and_replaced() -> None:
         ]
         made.bench.runtime.waiter().wait(2.2)
         assert made.bench.outcomes.empty()
+
+
+@pytest.mark.parametrize(
+    "ending", ["import sys; sys.exit()", "raise KeyboardInterrupt", "raise SystemExit(0)"]
+)
+def test_a_module_that_ends_on_import_costs_that_run_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "ends_on_import.py").write_text(ending)
+    with python(python_isolation="thread", python_processes=1) as made:
+        made.bench.start(launch("ends_on_import:main", kind="python"), made.executor)
+        _, outcome = made.bench.next()
+        assert (outcome.kind, outcome.reason_code) == (FAILED, ReasonCode.EXCEPTION)
+        assert outcome.reason.startswith("ends_on_import:main: its module ended on import: ")
+        assert made.run("nothing").kind is OK
+
+
+def test_a_python_init_that_exits_starts_nothing_and_says_so() -> None:
+    with python(python_init=f"{MODULE}:exiting_init", python_isolation="thread") as made:
+        outcomes = [made.run("nothing") for _ in range(2)]
+    assert [outcome.kind for outcome in outcomes] == [OutcomeKind.START_FAILED] * 2
+    assert {"SystemExit: no licence" in outcome.reason for outcome in outcomes} == {True}
+
+
+@pytest.fixture
+def gate() -> Generator[threading.Event]:
+    python_tasks.passed.clear()
+    yield python_tasks.gate
+    python_tasks.gate.clear()
+
+
+def test_nothing_begins_before_python_init_has_ended_and_no_caller_waits_for_it(
+    gate: threading.Event,
+) -> None:
+    with python(python_init=f"{MODULE}:gated_init", python_isolation="thread") as made:
+        for _ in range(4):
+            made.start("through_the_gate")
+        gate.set()
+        results = [made.bench.next()[1].result for _ in range(4)]
+    assert results == ["[true]"] * 4
+
+
+def test_a_task_that_is_stopped_during_python_init_never_begins(gate: threading.Event) -> None:
+    before = set(threading.enumerate())
+    with python(python_init=f"{MODULE}:gated_init", python_isolation="thread") as made:
+        first = made.start("begins", {"name": "stopped"})
+        (thread,) = [one for one in set(threading.enumerate()) - before if one.name == "python-task"]
+        made.executor.stop(first.id, OutcomeKind.KILLED, 0)
+        assert made.bench.next()[1].kind is OutcomeKind.KILLED
+        gate.set()
+        assert made.run("begins", {"name": "next"}).kind is OK
+        thread.join(5)
+    assert python_tasks.begun == ["next"]
 
 
 def test_a_waiting_task_that_is_stopped_never_begins(tmp_path: Path) -> None:
