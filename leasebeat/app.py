@@ -175,7 +175,7 @@ class _Worker:
                 coordinator=StoreCoordinator(),
                 executors=self.executors,
                 leash=leash,
-                is_gone=lambda other: other.id == leash.predecessor or host.is_this_process(other, facts),
+                is_gone=lambda other: other.id == leash.predecessor and host.is_this_host(other, facts),
                 joined=leash.sign,
                 usage=host.usage(),
                 tell=_teller(alerts, runtime),

@@ -68,14 +68,9 @@ def _address() -> str:
         return "127.0.0.1"
 
 
-def is_this_process(other: NodeFacts, own: NodeFacts) -> bool:
-    """A row of this very process: a join whose reply was lost."""
-    return (other.boot_id, other.pid_namespace, other.pid, other.process_start) == (
-        own.boot_id,
-        own.pid_namespace,
-        own.pid,
-        own.process_start,
-    )
+def is_this_host(other: NodeFacts, own: NodeFacts) -> bool:
+    """Whether a node ran on this very boot of this very host: a copied disk has the lock file's text, too."""
+    return (other.host, other.boot_id, other.pid_namespace) == (own.host, own.boot_id, own.pid_namespace)
 
 
 def usage() -> Callable[[], tuple[float, int]]:

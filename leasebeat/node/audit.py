@@ -95,6 +95,7 @@ class Audit:
             self._term = None
             return Turn()
         if self._term is None and not self._may_try(node_id):
+            self._changes.clear()  # a term begins with everything read anew
             return Turn()
         look = self._store.audit_look(node_id)
         if look.term is None:
@@ -112,8 +113,10 @@ class Audit:
         """Who else may be trying: every node that sees the lease over. The row's update decides."""
         poll = self._standing.poll
         role = poll.auditor if poll else None
-        if role is None or not self._coordinator.may_lead():
+        if poll is None or not self._coordinator.may_lead():
             return False
+        if role is None:  # somebody removed the row: whoever leads puts it back
+            return self._store.lead(node_id, self._lease)
         if role.holder == node_id and not role.expired:
             return True  # taken by a statement whose reply was lost
         return role.expired and self._store.lead(node_id, self._lease)
@@ -168,6 +171,8 @@ class Audit:
         term = look.term
         assert term is not None
         watermark = look.watermark
+        if watermark is not None and watermark > look.now - self._lag:
+            return Turn()  # the store's clock was set back: nothing is due for the audit before it is there
         window = self._window(look)
         self._take_in_changes(window)
         self._take_from_heap(window.cut)
@@ -175,7 +180,7 @@ class Audit:
             chunk, upto = self._chunk(window.cut)
             if not self._open(node_id, term, chunk, window):
                 self._catalog.doubt()
-                return Turn(0.1)
+                return Turn(IDLE_S / 2)
             if watermark is None or upto > watermark:
                 moved = self._store.move_watermark(node_id, term, watermark, upto, self._lease, self._lag)
                 if not moved:

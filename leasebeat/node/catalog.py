@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from leasebeat.errors import Busy, DefinitionError
+from leasebeat.errors import Busy, DefinitionError, StoreError, Unavailable, Unknown
 from leasebeat.logs import event
 from leasebeat.model.instant import SECOND, Instant, Micros
 from leasebeat.model.schedule import PEOPLES_COLUMNS, RowDict, Schedule, schedule_from_row
@@ -50,6 +50,9 @@ class Entry:
 
 _TRIES = 3
 
+_NOTHING = "{}"
+"""The definition of a version that could not be recorded as it is."""
+
 _LONGEST_LOOK: Micros = 3 * SECOND
 """A look is answered within this, or not at all."""
 
@@ -72,6 +75,7 @@ class Catalog:
         self._definitions: dict[int, Schedule | None] = {}  # by version: older ones, as they were asked for
         self._looked_at: Instant = 0
         self._audited: Instant = 0
+        self._doubted = False  #: the recorded versions may be others than these, too
         self.digest = ""
 
     def listen(self, heard: Callable[[Changes], None]) -> None:
@@ -109,7 +113,7 @@ class Catalog:
     def doubt(self) -> None:
         """The store refused what fits this catalog: the next look finds out what it has not seen."""
         with self._lock:
-            self.digest = ""
+            self.digest, self._doubted = "", True
 
     def audited(self, watermark: Instant | None) -> None:
         """The auditor had read every row as it stood at the watermark: what nobody has recorded is younger.
@@ -121,8 +125,9 @@ class Catalog:
     def refresh(self) -> None:
         """Read what changed, record what nobody has recorded, and take in what was recorded."""
         last_read = max(self._looked_at, self._audited)
+        doubted = self._doubted
         look = self._store.look_at_schedules()
-        changed = [row for row in look.rows if self._is_new(row)]
+        changed = [row for row in look.rows if doubted or self._is_new(row)]
         present = {row.schedule_id for row in look.rows}
         gone = [e.version.schedule_id for e in self.entries() if _vanished(e, present, look.now)]
         if not self._looked_at:
@@ -130,6 +135,8 @@ class Catalog:
         self._record(changed, gone, last_read)
         ids = sorted({row.schedule_id for row in changed} | set(gone))
         self._take_in(look, ids, changed)
+        if doubted:
+            self._doubted = False
 
     def _is_new(self, row: RowVersion) -> bool:
         entry = self._entries.get(row.schedule_id)
@@ -159,7 +166,23 @@ class Catalog:
                 self._store.see_versions(rows)
             except Busy:
                 continue
+            except (Unknown, Unavailable):
+                raise
+            except StoreError as refusal:
+                self._see_one_by_one(rows, refusal)
             return
+
+    def _see_one_by_one(self, rows: Sequence[SeenRow], refusal: StoreError) -> None:
+        """The store refuses the batch: one bad row must not keep the others from being read."""
+        if len(rows) > 1:
+            for row in rows:
+                self._see([row])
+        elif rows[0].definition != _NOTHING:
+            self._see(
+                [replace(rows[0], definition=_NOTHING, problem=f"the row cannot be recorded: {refusal}")]
+            )
+        else:
+            event("ERROR", "row_unrecorded", "a schedule's row cannot even be recorded", error=refusal)
 
     def _take_in(self, look: ScheduleLook, ids: Sequence[int], changed: Sequence[RowVersion]) -> None:
         entries = [entry_of(version, look.now) for version in self._store.versions(ids)] if ids else []
@@ -169,9 +192,11 @@ class Catalog:
             changes = [e for e in entries if self._differs(e)]
             for entry in changes:
                 self._put(entry)
-            self._looked_at = look.now
             # A row that is not recorded as it was looked at (edited again, or busy) is looked at again.
-            self.digest = "" if any(self._is_new(row) for row in changed) else look.digest
+            left = any(self._is_new(row) for row in changed)
+            self.digest = "" if left else look.digest
+            if not left:  # else it would be said of this look that it still showed the row before
+                self._looked_at = look.now
         for entry in changes:
             _tell(entry)
         if changes:
@@ -213,13 +238,20 @@ def _recorded(row: RowDict, known: Mapping[int, Version]) -> bool:
 
 
 def _seen(row: RowDict, last_read: Instant) -> SeenRow:
-    definition = {"id": row["id"], **{name: row.get(name) for name in PEOPLES_COLUMNS}}
+    problem, definition = (
+        _problem(row),
+        {"id": row["id"], **{name: row.get(name) for name in PEOPLES_COLUMNS}},
+    )
+    try:
+        text = json.dumps(definition, default=str, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError) as unusable:
+        text, problem = _NOTHING, problem or f"the row cannot be recorded: {unusable}"
     return SeenRow(
         schedule_id=int(str(row["id"])),
         version=str(row["version"]),
         updated_at=int(str(row["updated_at"])),
-        definition=json.dumps(definition, default=str, ensure_ascii=False),
-        problem=_problem(row),
+        definition=text,
+        problem=problem,
         last_read=last_read,
     )
 
@@ -227,7 +259,7 @@ def _seen(row: RowDict, last_read: Instant) -> SeenRow:
 def _problem(row: RowDict) -> str | None:
     try:
         judge(row)
-    except DefinitionError as problem:
+    except (DefinitionError, ValueError, OverflowError, RecursionError) as problem:
         return str(problem)
     return None
 

@@ -26,6 +26,9 @@ from leasebeat.store.base import BATCH, Answer, ClaimAnswer, ClaimRow, Store
 
 MOST_TRIES = 4
 
+ANY_GRACE: Micros = from_seconds(5)
+"""A run that is always born queued is given this long at least to be taken by whoever is free."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -191,6 +194,8 @@ class Claimer:
         if opening.tries + 1 >= MOST_TRIES:
             return []
         if any(answer.answer in ("stale", "paused", "deleted") for answer in answers):
+            if opening.tries:  # read again already, and still not what the store has
+                self._catalog.doubt()
             self._catalog.refresh()
         waits: dict[Micros, list[int]] = {}
         for answer in answers:
@@ -214,7 +219,7 @@ def claim_row(entry: Entry, due: int, run: bool) -> ClaimRow:
         queue=schedule.queue,
         priority=schedule.priority,
         delay=0,
-        grace=from_seconds(schedule.misfire_grace_s),
+        grace=max(from_seconds(schedule.misfire_grace_s), ANY_GRACE if schedule.route == "any" else 0),
         serial=schedule.serial,
         overlap=schedule.overlap,
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from leasebeat import faults
-from leasebeat.errors import StoreError
+from leasebeat.errors import LeasebeatError, StoreError
 from leasebeat.executors.base import Executor, Launch, Leash
 from leasebeat.logs import MOST_LINES, event
 from leasebeat.model.instant import Instant
@@ -161,6 +161,7 @@ class Dispatch:
 
     def adopt(self, grant: Grant, asked: float) -> None:
         """Start a run that is ours although nobody here asked for it; without a free slot it goes back."""
+        self._catalog.schedule_of(grant.version)  # may raise: before anything is counted
         if self.reserve(grant.queue, 1):
             self.take([grant], asked)
             return
@@ -176,14 +177,20 @@ class Dispatch:
         try:
             for grant in grants:
                 self._catalog.schedule_of(grant.version)
-        except StoreError:
+        except LeasebeatError:
             for grant in grants:
                 self.release(grant.queue, 1)
             raise
 
     def _admit(self, grant: Grant) -> Held | None:
         schedule = self._catalog.schedule_of(grant.version)
-        launch = _launch(grant, schedule or _missing(grant), self._standing.facts.name)
+        problem = "" if schedule else "its version is gone"
+        overrides: dict[str, object] = {}
+        try:
+            overrides = _overrides(grant)
+        except (TypeError, ValueError, RecursionError) as unusable:
+            problem = f"the args of this run cannot be used: {unusable}"
+        launch = _launch(grant, schedule or _missing(grant), overrides, self._standing.facts.name)
         held = Held(launch, grant.queue, grant.failures, grant.take_overs, grant.former_reason)
         held.lapses = self._standing.lease.lapses
         with self._lock:
@@ -193,11 +200,8 @@ class Dispatch:
         if known:
             self.release(grant.queue, 1)
             return None
-        if schedule is None:
-            self.done(
-                launch,
-                Outcome(OutcomeKind.START_FAILED, None, ReasonCode.START_FAILED, "its version is gone"),
-            )
+        if problem:
+            self._cannot_start(launch, problem)
             return None
         return held
 
@@ -233,15 +237,22 @@ class Dispatch:
         if not standing.lease.holds() or standing.leaving or launch.node_id != standing.node_id:
             self._never_began(held, "the node's lease was over before the task could start")
             return
-        executor = self._executors[launch.schedule.kind]
-        if refusal := executor.refuse(launch.schedule):
-            self.done(launch, Outcome(OutcomeKind.START_FAILED, None, ReasonCode.START_FAILED, refusal))
-            return
-        held.started_at = self._standing.clock.now()
-        if told:
-            event("INFO", "run_started", "run started", key=launch.key_text, attempt=launch.attempt)
-        executor.start(launch, self.done)
+        try:
+            executor = self._executors[launch.schedule.kind]
+            if refusal := executor.refuse(launch.schedule):
+                self._cannot_start(launch, refusal)
+                return
+            held.started_at = self._standing.clock.now()
+            if told:
+                event("INFO", "run_started", "run started", key=launch.key_text, attempt=launch.attempt)
+            executor.start(launch, self.done)
+        except Exception as problem:  # one run must not take its slot or this service along
+            event("ERROR", "start_broke", "a run could not be started", key=launch.key_text, error=problem)
+            self._cannot_start(launch, f"{type(problem).__name__}: {problem}")
         faults.point("after_start")
+
+    def _cannot_start(self, launch: Launch, why: str) -> None:
+        self.done(launch, Outcome(OutcomeKind.START_FAILED, None, ReasonCode.START_FAILED, why))
 
     def _never_began(self, held: Held, why: str) -> None:
         self.done(held.launch, Outcome(OutcomeKind.LOST, None, ReasonCode.LEASE_LOST, why))
@@ -253,13 +264,16 @@ class Dispatch:
         faults.point("after_task")
         with self._lock:
             held = self._held.get(launch.id)
-            if held is None or held.ended:
+        if held is None:
+            return
+        row = finish_row(held, self._honest(held, outcome), self._outputs)
+        with self._lock:
+            if held.ended:
                 return
             held.ended = True
             self._busy -= 1
             self._used[held.queue] -= 1
-        outcome = self._honest(held, outcome)
-        self._outbox.put(launch.node_id, finish_row(held, outcome, self._outputs))
+        self._outbox.put(launch.node_id, row)
         self.freed()
 
     def _honest(self, held: Held, outcome: Outcome) -> Outcome:
@@ -300,8 +314,12 @@ class Dispatch:
             self.kill(launch_id, OutcomeKind.LOST, grace_s)
 
 
-def _launch(grant: Grant, schedule: Schedule, node_name: str) -> Launch:
-    overrides = cast("dict[str, object]", json.loads(grant.args)) if grant.args else {}
+def _overrides(grant: Grant) -> dict[str, object]:
+    """The args of this run alone, put in by hand or by a command. Raises what reading them raises."""
+    return {**cast("dict[str, object]", json.loads(grant.args))} if grant.args else {}
+
+
+def _launch(grant: Grant, schedule: Schedule, overrides: dict[str, object], node_name: str) -> Launch:
     return Launch(
         key=grant.key,
         attempt=grant.attempt,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from leasebeat.errors import StoreError
+from leasebeat.errors import LeasebeatError
 from leasebeat.logs import event
 from leasebeat.model.node import NodeState
 from leasebeat.node.dispatch import Dispatch
@@ -16,6 +16,7 @@ from leasebeat.runtime import Runtime
 from leasebeat.store.base import Store
 
 _SOON_S = 0.1
+_HURRY_S = 2.0
 _GIVE_UP_S = 30.0
 """How long after the last task the outbox may wait for the store; then the other nodes take the runs back."""
 
@@ -24,7 +25,8 @@ _GIVE_UP_S = 30.0
 class _Progress:
     deadline: float
     killed_at: float | None = None
-    said: bool = False
+    said: bool = False  #: in the log
+    written: bool = False  #: in the node's row
 
 
 class Drain:
@@ -58,6 +60,7 @@ class Drain:
     def request(self, hurry: bool = False) -> None:
         """Begin, or with `hurry` (a second SIGTERM) kill at once. Safe in a signal handler."""
         self._hurry = self._hurry or hurry
+        self._standing.draining = True
         if self._progress is None:
             self._progress = _Progress(self._runtime.monotonic() + self._drain_s)
         self.waiter.wake()
@@ -74,7 +77,7 @@ class Drain:
             return Turn(_SOON_S)
         try:
             self._leave()
-        except StoreError as problem:
+        except LeasebeatError as problem:
             if not self._gave_up(self._progress):
                 raise
             event(
@@ -90,15 +93,21 @@ class Drain:
     def _announce(self, progress: _Progress) -> None:
         """Refuse work at once in this process, and by the row for what the others reckon with."""
         self._standing.state = NodeState.DRAINING
-        if progress.said:
-            return
-        progress.said = True
-        event(
-            "INFO", "node_draining", "draining", running=len(self._dispatch.running()), seconds=self._drain_s
-        )
+        if not progress.said:
+            progress.said = True
+            running = len(self._dispatch.running())
+            event("INFO", "node_draining", "draining", running=running, seconds=self._drain_s)
         node_id = self._standing.node_id
-        if node_id is not None:
+        if node_id is None or (progress.written and self._standing.row_state in (None, NodeState.DRAINING)):
+            return
+        try:
             self._store.set_state(node_id, NodeState.DRAINING)
+        except LeasebeatError as problem:
+            event(
+                "DEBUG", "draining_unsaid", "the store does not know yet that this node drains", error=problem
+            )
+            return
+        progress.written, self._standing.row_state = True, None
 
     def _wait_or_kill(self, progress: _Progress, running: int) -> Turn:
         now = self._runtime.monotonic()
@@ -114,7 +123,8 @@ class Drain:
         return Turn(_SOON_S)
 
     def _gave_up(self, progress: _Progress) -> bool:
-        return self._runtime.monotonic() > (progress.killed_at or progress.deadline) + _GIVE_UP_S
+        patience = _HURRY_S if self._hurry else _GIVE_UP_S
+        return self._runtime.monotonic() > (progress.killed_at or progress.deadline) + patience
 
     def _leave(self) -> None:
         self._standing.leaving = True

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from leasebeat import faults
-from leasebeat.errors import Busy, StoreError, Unavailable, Unknown
+from leasebeat.errors import Busy, Duplicate, StoreError, Unavailable, Unknown
 from leasebeat.logs import event
 from leasebeat.model.run import RunKey
 from leasebeat.node.loop import AT_ONCE, WOKEN_S, Turn
@@ -89,12 +89,15 @@ class Finish:
         batch = sorted(rows, key=lambda row: row.key)
         try:
             superseded = self._send(node_id, batch)
-        except (Busy, Unknown, Unavailable):
+        except (Unknown, Unavailable):
+            self._limit = max(1, len(rows) // 2)  # a batch may be too much for one answer in time
             raise
         except StoreError as problem:
+            if isinstance(problem, Busy) and not isinstance(problem, Duplicate):
+                raise
             self._poisoned(rows, problem)
             return AT_ONCE
-        self._limit = BATCH
+        self._limit = min(BATCH, 2 * self._limit)
         self._outbox.drop(len(rows))
         self._forget([(row.key, row.attempt) for row in rows])
         self._tell(rows, superseded)

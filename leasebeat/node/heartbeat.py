@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from leasebeat.coordination.base import Coordinator
 from leasebeat.errors import Duplicate
 from leasebeat.executors.base import Leash
 from leasebeat.logs import event
-from leasebeat.model.node import NodeFacts, Vitals
+from leasebeat.model.node import Member, NodeFacts, Vitals
 from leasebeat.node.dispatch import Dispatch
 from leasebeat.node.loop import Turn
 from leasebeat.node.standing import Standing
@@ -35,6 +36,7 @@ class Heartbeat:
         runtime: Runtime,
         store: Store,
         standing: Standing,
+        coordinator: Coordinator,
         dispatch: Dispatch,
         is_gone: Callable[[NodeFacts], bool],
         vitals: Callable[[], Vitals],
@@ -43,6 +45,7 @@ class Heartbeat:
         self._runtime = runtime
         self._store = store
         self._standing = standing
+        self._coordinator = coordinator  # the membership's; it has no row to look for before the join
         self._dispatch = dispatch
         self._is_gone = is_gone
         self._vitals = vitals
@@ -51,7 +54,7 @@ class Heartbeat:
 
     def run_once(self) -> Turn:
         """Join if this node has no row, else beat."""
-        if self._standing.leaving:
+        if self._standing.leaving or (self._standing.draining and self._standing.node_id is None):
             return Turn()
         node_id = self._standing.node_id
         return self._join() if node_id is None else self._beat(node_id)
@@ -62,7 +65,7 @@ class Heartbeat:
             self._dispatch.lose()
             return Turn(_SOON_S)
         started = self._runtime.boottime()
-        facts = replace(self._standing.facts, id=self._runtime.new_id())
+        facts = replace(self._standing.facts, id=self._runtime.new_id(), state=self._standing.state)
         try:
             self._store.join(facts)
         except Duplicate:
@@ -80,18 +83,30 @@ class Heartbeat:
         if known is None:
             return Turn(_SOON_S)
         member, facts = known
-        if self._is_gone(facts):
+        # Or it is this very process, and the reply to an earlier join was lost: nothing ran under that id.
+        if self._is_gone(facts) or _process(facts) == _process(self._standing.facts):
             self._store.purge(member.id, member.beat_seq, watched=False)
             event(
                 "INFO", "predecessor_purged", "this name's former node is dead", node=name, node_id=member.id
             )
+            return Turn(0.0)
+        if self._stood_still(member):
             return Turn(0.0)
         if not self._told_taken:
             self._told_taken = True
             where = f"host {facts.host}, pid {facts.pid}"
             advice = "waiting until it has left or been purged; give each node its own [node] name"
             event("WARNING", "name_taken", f"{name!r} is taken ({where}): {advice}", node_id=member.id)
-        return Turn(_NAME_TAKEN_S)
+        return Turn(min(_NAME_TAKEN_S, facts.beat_s / 2))
+
+    def _stood_still(self, member: Member) -> bool:
+        """Where no other node is left to purge it, this one watches it for a lease, by the rule of all."""
+        at = self._runtime.boottime()
+        self._coordinator.look([member], at)
+        dead = any(self._store.purge(found.id, found.beat_seq) for found in self._coordinator.dead(at))
+        if dead:
+            event("WARNING", "node_purged", "missed three beats: purged", node=member.name, node_id=member.id)
+        return dead
 
     def _beat(self, node_id: str) -> Turn:
         started = self._runtime.boottime()
@@ -117,10 +132,15 @@ class Heartbeat:
         return Turn(self._standing.facts.beat_s)
 
 
+def _process(facts: NodeFacts) -> tuple[object, ...]:
+    """What tells one process from every other that ever was."""
+    return facts.host, facts.boot_id, facts.pid_namespace, facts.pid, facts.process_start
+
+
 class Watchdog:
     """Kills what is on the leash when the trust window closes, and replaces a guardian that died.
 
-    It never waits for the store. Without a guardian nothing runs, so that waiting for one delays no kill.
+    It never waits for the store, and looks for a guardian only after the lease.
     """
 
     name = "watchdog"
@@ -132,10 +152,14 @@ class Watchdog:
         self._leash = leash
 
     def run_once(self) -> Turn:
-        """Look at the lease and the leash."""
+        """Look at the lease, then at the leash."""
+        turn = self._look_at_lease()
         if not self._leash.alive():
             event("ERROR", "guardian_died", "the guardian died, and the tasks with it; starting another")
             self._leash.restore()
+        return turn
+
+    def _look_at_lease(self) -> Turn:
         lease = self._standing.lease
         if lease.holds():
             return Turn(max(0.01, min(0.5, lease.remaining())))

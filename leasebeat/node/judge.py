@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from leasebeat.errors import DefinitionError
+from leasebeat.model.instant import DAY
 from leasebeat.model.schedule import RowDict, Schedule, schedule_from_row
 from leasebeat.triggers import trigger_for
 
@@ -57,10 +58,31 @@ BUILT: dict[str, tuple[object, ...]] = {
 """What this build can do with each column; a row that asks for more is refused, never run differently."""
 
 
+_TEN_YEARS_S = 315_360_000.0
+_LAST = 2_900_000 * DAY  # some time in the year 9909
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "jitter_s": (0, _TEN_YEARS_S),
+    "misfire_grace_s": (0, _TEN_YEARS_S),
+    "timeout_s": (0, _TEN_YEARS_S),
+    "retry_delay_s": (0, _TEN_YEARS_S),
+    "retry_backoff": (0, 100),
+    "retries": (-1, 1_000_000),
+    "starts_at": (0, _LAST),
+    "ends_at": (0, _LAST),
+}
+"""What may stand in columns of numbers and dates: no arithmetic on them overflows, in any store."""
+
+
 def judge(row: RowDict) -> Schedule:
     """The schedule that a row describes. Raises DefinitionError, all problems in one message."""
     schedule = schedule_from_row(row)
-    problems = [*_not_built(schedule), *_unknown_args(schedule), *_unusable(schedule)]
+    problems = [
+        *_not_built(schedule),
+        *_unknown_args(schedule),
+        *_out_of_bounds(schedule),
+        *_unusable(schedule),
+    ]
     if problems:
         raise DefinitionError("; ".join(problems))
     return schedule
@@ -80,6 +102,13 @@ def _unknown_args(schedule: Schedule) -> Iterator[str]:
         later = key in LATER_ARGS.get(schedule.kind, ())
         what = f"args.{key} is not built yet for" if later else f"args has the unknown key {key!r} for"
         yield f"{what} kind {schedule.kind}, which knows {', '.join(sorted(known))}"
+
+
+def _out_of_bounds(schedule: Schedule) -> Iterator[str]:
+    for column, (least, most) in BOUNDS.items():
+        value = getattr(schedule, column)
+        if value is not None and not least <= value <= most:
+            yield f"{column} = {value!r} is out of bounds; expected {least:g} to {most:g}"
 
 
 def _unusable(schedule: Schedule) -> Iterator[str]:

@@ -22,12 +22,14 @@ class Lease:
         self._trust_s = LEASE_BEATS * beat_s - TRUST_MARGIN_S
         self._until = float("-inf")
         self._lapsed = False
+        self._lock = runtime.lock()
         self.lapses = 0  #: how often it ran out; tasks started before a lapse are not trusted after it
 
     def begin(self, started: float) -> None:
         """A new lease, from a join that was begun at `started` (CLOCK_BOOTTIME)."""
-        self._until = started + self._trust_s
-        self._lapsed = False
+        with self._lock:
+            self._until = started + self._trust_s
+            self._lapsed = False
         self._leash.renew(self._until)
 
     def renew(self, started: float) -> bool:
@@ -43,10 +45,12 @@ class Lease:
 
     def lapse(self) -> bool:
         """Note that it has run out; True the first time since it was begun."""
-        first = not self._lapsed
-        self.lapses += first
-        self._lapsed = True
-        return first
+        with self._lock:  # the watchdog and the heartbeat may see the end at the same moment
+            if self._lapsed or self.holds():
+                return False
+            self.lapses += 1
+            self._lapsed = True
+        return True
 
     def end(self) -> None:
         """The node was purged: whatever time was left is void."""

@@ -71,14 +71,14 @@ class Loop:
     def _turn(self) -> float:
         try:
             turn = self._service.run_once()
-        except Exception as problem:  # one bad turn must not end a service
+        except (Exception, SystemExit) as problem:  # one bad turn must not end a service
             return self._failed(problem)
         if self._failures:
             event("INFO", "service_recovered", f"{self._service.name} works again", failures=self._failures)
         self._failures = 0
         return turn.wait_s
 
-    def _failed(self, problem: Exception) -> float:
+    def _failed(self, problem: BaseException) -> float:
         self._failures += 1
         now = self._runtime.monotonic()
         if self._failures == 1 or now - self._said >= _SAY_AGAIN_S:

@@ -71,13 +71,15 @@ class Membership:
         # When it was answered, not when it was asked: a beat that it shows may be younger than the question.
         self._take_in(node_id, poll, self._runtime.boottime())
         self._catalog.audited(poll.auditor.watermark if poll.auditor else None)
+        # First: kill requests and take-overs must not wait for a row that cannot be read.
+        if self._should_reconcile(poll):
+            self._reconcile(node_id)
         if poll.digest != self._catalog.digest:
             self._catalog.refresh()
         else:
             self._catalog.unchanged(poll.digest, poll.now)
-        if self._should_reconcile(poll):
-            self._reconcile(node_id)
-        return Turn(IDLE_S)
+        # Often enough that looks are never more than a beat and a half apart.
+        return Turn(min(IDLE_S, self._standing.facts.beat_s / 2))
 
     def _heard(self, topic: str) -> None:
         """A node said over Redis that something is new. The poll finds out what."""
@@ -104,7 +106,8 @@ class Membership:
 
     def _follow_state(self, own: Member) -> None:
         """Somebody may have cordoned, resumed or drained this node by its row."""
-        if own.state == self._standing.state:
+        self._standing.row_state = own.state
+        if own.state == self._standing.state or self._standing.draining:
             return
         event("INFO", "node_state", f"this node is {own.state} now", node=own.name, was=self._standing.state)
         if own.state == NodeState.DRAINING:

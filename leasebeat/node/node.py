@@ -94,7 +94,9 @@ class Node:
         self.finish = Finish(store, outbox, dispatch.forget, self._runs_ended, self._queued)
         claimer = Claimer(store, gate, standing, catalog, dispatch, self._queued)
         self.due = Due(runtime, standing, catalog, claimer)
-        self.heartbeat = Heartbeat(runtime, store, standing, dispatch, ports.is_gone, self._vitals)
+        self.heartbeat = Heartbeat(
+            runtime, store, standing, coordinator, dispatch, ports.is_gone, self._vitals
+        )
         self.heartbeat.joined = self._joined
         self.watchdog = Watchdog(runtime, standing, dispatch, ports.leash)
         self.purge = Purge(

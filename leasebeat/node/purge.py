@@ -61,7 +61,8 @@ class Purge:
         dead = self._purge_dead()
         took = self._take_back() if dead or self._wants(poll, poll.orphans) or self._thorough_due() else 0
         swept = self._sweep() if self._wants(poll, poll.sweep) else 0
-        self._seen = poll
+        if took < BATCH:
+            self._seen = poll
         if took:
             self._gate.notify("queue")
         return AT_ONCE if took >= BATCH else Turn(WOKEN_S, dead + took + swept)
@@ -106,7 +107,7 @@ class Purge:
             runs=len(rows),
         )
         for orphan, row in zip(sorted(orphans, key=lambda orphan: orphan.key), rows, strict=True):
-            if not row.again:
+            if not row.again and count == len(rows):
                 self._lost(orphan)
         return count
 

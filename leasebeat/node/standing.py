@@ -21,6 +21,8 @@ class Standing:
         self.lease = lease
         self.node_id: str | None = None  #: None before the first join and after a purge
         self.state = facts.state
+        self.row_state: NodeState | None = None  #: what the last poll showed of the own row
+        self.draining = False  #: on its way out, whatever anybody writes into its row
         self.leaving = False  #: about to write `left`: from then on it neither beats nor joins
         self.ranking = Ranking()
         self.poll: Poll | None = None
@@ -36,7 +38,8 @@ class Standing:
     @property
     def takes_work(self) -> bool:
         """Whether it may open or pull runs: live, and sure of it."""
-        return self.node_id is not None and self.state == NodeState.LIVE and self.lease.holds()
+        live = self.state == NodeState.LIVE and not self.draining
+        return self.node_id is not None and live and self.lease.holds()
 
     @property
     def dispatches(self) -> bool:

@@ -75,16 +75,18 @@ def _again(held: Held, outcome: Outcome, schedule: Schedule) -> tuple[bool, Micr
         case OutcomeKind.SUCCEEDED | OutcomeKind.KILLED:
             return False, 0
         case OutcomeKind.LOST:
-            return _goes_back(held, schedule), 0
+            return _goes_back(held, outcome, schedule), 0
         case OutcomeKind.START_FAILED if not _counts_as_failure(held, outcome):
             return True, 0
         case _:
             return _has_retry(held, schedule), retry_delay(schedule, held.failures)
 
 
-def _goes_back(held: Held, schedule: Schedule) -> bool:
+def _goes_back(held: Held, outcome: Outcome, schedule: Schedule) -> bool:
     if held.started_at is None:  # nothing of it ever ran
         return True
+    if outcome.reason_code == ReasonCode.DRAIN:
+        return schedule.on_node_loss == "rerun"
     return schedule.on_node_loss == "rerun" and held.take_overs < MOST_TAKE_OVERS
 
 
@@ -107,5 +109,8 @@ def _has_retry(held: Held, schedule: Schedule) -> bool:
 
 def retry_delay(schedule: Schedule, failures: int) -> Micros:
     """Microseconds until the next attempt after `failures` earlier ones: exponential, at most an hour."""
-    factor = schedule.retry_backoff ** min(failures, 64)
-    return from_seconds(min(_LONGEST_RETRY_S, schedule.retry_delay_s * factor))
+    try:
+        wanted = schedule.retry_delay_s * schedule.retry_backoff**failures
+    except OverflowError:
+        wanted = _LONGEST_RETRY_S
+    return from_seconds(min(_LONGEST_RETRY_S, wanted))

@@ -63,9 +63,18 @@ def test_a_lapse_is_counted_once_until_the_lease_begins_again():
     runtime = ManualRuntime()
     lease = Lease(runtime, Leash(), beat_s=10)
     lease.begin(1000.0)
+    runtime.now = 1030.0
     assert [lease.lapse(), lease.lapse(), lease.lapses] == [True, False, 1]
-    lease.begin(1040.0)
+    lease.begin(1030.0)
+    runtime.now = 1060.0
     assert [lease.lapse(), lease.lapses] == [True, 2]
+
+
+def test_a_lapse_seen_just_before_the_lease_began_again_is_none():
+    runtime = ManualRuntime()
+    lease = Lease(runtime, Leash(), beat_s=10)
+    lease.begin(1000.0)
+    assert [lease.lapse(), lease.lapses] == [False, 0]
 
 
 def test_a_purged_node_trusts_nothing_at_once():
