@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import TypeVar
 
 from leasebeat.model.run import RunKey
 from leasebeat.store.base import BATCH
 from leasebeat.store.session import Record, Session, SqlValue
+
+PART = 1024 * 1024
+"""The most characters of JSON, or bytes of output, that one statement carries, unless a single row has more.
+
+Quoted and as UTF-8, four bytes each at worst, they fit the `max_allowed_packet` that a start asks for.
+"""
 
 Row = tuple[object, ...]
 Item = TypeVar("Item")
@@ -28,10 +34,25 @@ def in_key_order(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=_key)
 
 
-def batches(rows: Sequence[Item], size: int = BATCH) -> Iterator[Sequence[Item]]:
-    """`rows`, at most `size` at a time."""
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]
+def batches(rows: Iterable[Item], weight: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """`rows`, at most BATCH and at most PART of `weight` at a time, but one at least."""
+    part: list[Item] = []
+    size = 0
+    for row in rows:
+        more = weight(row)
+        if part and (len(part) == BATCH or size + more > PART):
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += more
+    if part:
+        yield part
+
+
+def packs(rows: Iterable[object]) -> Iterator[str]:
+    """The parameter `rows` of one statement after the other."""
+    for part in batches(map(_encode, rows), len):
+        yield f"[{','.join(part)}]"
 
 
 def run_key(record: Record) -> RunKey:
@@ -46,10 +67,10 @@ class Statements:
         self._session = session
 
     def _execute_all(self, name: str, rows: Sequence[object], **params: SqlValue) -> int:
-        return sum(self._session.execute(name, rows=pack(part), **params) for part in batches(rows))
+        return sum(self._session.execute(name, rows=sent, **params) for sent in packs(rows))
 
     def _query_all(self, name: str, rows: Sequence[object], **params: SqlValue) -> list[Record]:
         found: list[Record] = []
-        for part in batches(rows):
-            found += self._session.query(name, rows=pack(part), **params)
+        for sent in packs(rows):
+            found += self._session.query(name, rows=sent, **params)
         return found

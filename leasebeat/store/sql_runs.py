@@ -26,11 +26,7 @@ from leasebeat.store.base import (
     Undressed,
 )
 from leasebeat.store.session import Record
-from leasebeat.store.sql_rows import Row, Statements, batches, in_key_order, pack, run_key
-
-OUTPUT_PART = 4 * 1024 * 1024
-"""The most bytes of output that one statement carries: base64 of it fits a `max_allowed_packet` of 16 MiB."""
-
+from leasebeat.store.sql_rows import Row, Statements, batches, in_key_order, pack, packs, run_key
 
 REASON_CHARS = 1000
 """How much of a reason is kept."""
@@ -98,21 +94,25 @@ def _finishes(rows: Sequence[FinishRow]) -> list[Row]:
     )
 
 
-def _outputs(rows: Sequence[FinishRow]) -> Iterator[list[Row]]:
+def _finish_weight(row: FinishRow) -> int:
+    """About the characters that `finish` sends of it: texts in JSON, and all the numbers beside them."""
+    return len(pack((row.result, _short(row.reason)))) + 200
+
+
+def _outputs(rows: Sequence[FinishRow]) -> Iterator[str]:
     """The rows of `outputs`, in key order, in parts that fit one statement."""
-    part: list[Row] = []
-    size = 0
-    for row in sorted(rows, key=lambda row: row.key):
-        if not row.output_bytes:
-            continue
-        if part and size + len(row.output) > OUTPUT_PART:
-            yield part
-            part, size = [], 0
-        text = b64encode(row.output).decode("ascii")
-        part.append((*row.key, row.attempt, int(row.status == "succeeded"), text, row.output_bytes))
-        size += len(row.output)
-    if part:
-        yield part
+    printed = (row for row in sorted(rows, key=lambda row: row.key) if row.output_bytes)
+    for part in batches(printed, lambda row: len(row.output)):
+        yield pack(
+            (
+                *row.key,
+                row.attempt,
+                int(row.status == "succeeded"),
+                b64encode(row.output).decode("ascii"),
+                row.output_bytes,
+            )
+            for row in part
+        )
 
 
 class RunStatements(Statements):
@@ -193,16 +193,17 @@ class RunStatements(Statements):
 
     def finish(self, node_id: str, rows: Sequence[FinishRow]) -> int:
         """Record ends where node and attempt still match; how many did."""
-        return sum(self._finish(node_id, part) for part in batches(sorted(rows, key=lambda row: row.key)))
+        parts = batches(sorted(rows, key=lambda row: row.key), _finish_weight)
+        return sum(self._finish(node_id, part) for part in parts)
 
     def _finish(self, node_id: str, rows: Sequence[FinishRow]) -> int:
-        outputs = list(_outputs(rows))
+        printed = any(row.output_bytes for row in rows)
         again = any(row.again for row in rows)
         sent = pack(_finishes(rows))
         # The update comes last: the two before it look for rows that are still running here.
-        with self._session.transaction() if outputs or again else nullcontext():
-            for part in outputs:
-                self._session.execute("finish_outputs", node_id=node_id, rows=pack(part))
+        with self._session.transaction() if printed or again else nullcontext():
+            for part in _outputs(rows):
+                self._session.execute("finish_outputs", node_id=node_id, rows=part)
             if again:
                 self._session.execute("finish_attempts", node_id=node_id, rows=sent)
             return self._session.execute("finish", node_id=node_id, rows=sent)
@@ -249,10 +250,10 @@ class RunStatements(Statements):
             (*row.key, row.attempt, row.node_id, int(row.again), _short(row.reason)) for row in rows
         )
         count = 0
-        for part in batches(sent):
+        for part in packs(sent):
             with self._session.transaction():
-                self._session.execute("reclaim_attempts", rows=pack(part))
-                count += self._session.execute("reclaim", rows=pack(part))
+                self._session.execute("reclaim_attempts", rows=part)
+                count += self._session.execute("reclaim", rows=part)
         return count
 
     def undressed(self) -> list[Undressed]:

@@ -8,7 +8,7 @@ from leasebeat.model.instant import Instant
 from leasebeat.model.schedule import RowDict
 from leasebeat.store.base import RowVersion, ScheduleLook, SeenRow, Version
 from leasebeat.store.session import Record
-from leasebeat.store.sql_rows import Statements, batches, pack
+from leasebeat.store.sql_rows import Statements, packs
 
 
 def _version(record: Record) -> Version:
@@ -62,10 +62,10 @@ class ScheduleStatements(Statements):
 
     def report_problems(self, ids: Sequence[int]) -> None:
         """Make `schedule_problems` say what the newest recorded version of each says."""
-        for part in batches(sorted(ids)):
+        for sent in packs(sorted(ids)):
             with self._session.transaction():
-                self._session.execute("clear_problems", rows=pack(part))
-                self._session.execute("put_problems", rows=pack(part))
+                self._session.execute("clear_problems", rows=sent)
+                self._session.execute("put_problems", rows=sent)
 
     def versions(self, ids: Sequence[int]) -> list[Version]:
         """The newest recorded version of each."""

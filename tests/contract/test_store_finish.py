@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from leasebeat.model.instant import from_seconds
@@ -78,6 +80,23 @@ def test_more_output_than_one_statement_carries(bench: Bench, store: Store) -> N
     tail = b"\xff" * 65536
     assert store.finish(NODE, [ended(key, output=tail, output_bytes=65536) for key in keys]) == 80
     assert bench.output(keys[0], 1) == bench.output(keys[-1], 1) == tail
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_more_results_than_one_statement_carries(bench: Bench, store: Store, late: bool) -> None:
+    version = bench.schedule(1)
+    keys = [RunKey(START, 1, shard) for shard in range(300)]
+    store.claim(NODE, START, [opening(version, shard=key.shard) for key in keys])
+    result = json.dumps(['a"b'] * 9_000)  # each quote has a backslash, and gets more on its way
+    ends = [ended(key, result=result) for key in keys]
+    if late:
+        store.note_superseded(OTHER, ends)
+        assert bench.attempt(keys[-1], 1) is not None
+        return
+    assert store.finish(NODE, ends) == 300
+    row = bench.run(keys[-1])
+    assert row is not None
+    assert row["result"] == result
 
 
 def test_an_end_is_recorded_once(bench: Bench, store: Store) -> None:
