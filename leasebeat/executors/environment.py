@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -129,10 +130,13 @@ def resolve_each(values: Mapping[str, object], place: str) -> dict[str, object]:
 
 def _from_file(path: str, place: str) -> str:
     try:
-        with open(path, "rb") as file:
-            data = file.read(SECRET_BYTES + 1)
-    except OSError as problem:
-        raise StartFailed(f"{place}: {path!r} cannot be read on this node: {problem.strerror}") from problem
+        data = _read(path)
+    # ValueError: a NUL in the path.
+    except (OSError, ValueError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) else problem
+        raise StartFailed(f"{place}: {path!r} cannot be read on this node: {why}") from problem
+    if data is None:
+        raise StartFailed(f"{place}: {path!r} is no regular file, and only such a one is read")
     if len(data) > SECRET_BYTES:
         raise StartFailed(
             f"{place}: {path!r} is larger than {SECRET_BYTES:,} bytes, the most a value may have"
@@ -141,6 +145,19 @@ def _from_file(path: str, place: str) -> str:
         return data.decode().removesuffix("\n")
     except UnicodeDecodeError as problem:
         raise StartFailed(f"{place}: {path!r} is not UTF-8 text") from problem
+
+
+def _read(path: str) -> bytes | None:
+    """The first `SECRET_BYTES` + 1 bytes of a regular file; None where it is something else."""
+    # Opened in threads that serve the whole node: a pipe without a writer must not hold them up.
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        with open(fd, "rb", closefd=False) as file:
+            return file.read(SECRET_BYTES + 1)
+    finally:
+        os.close(fd)
 
 
 def _from_environment(name: str, place: str) -> str:

@@ -250,7 +250,9 @@ def test_references_are_resolved_on_the_node(
     ("reference", "reason"),
     [
         ({"file": "/no/such/file"}, "args.env.A: '/no/such/file' cannot be read on this node: No such file"),
-        ({"file": "/dev/zero"}, "is larger than 65,536 bytes"),
+        ({"file": "/dev/zero"}, "args.env.A: '/dev/zero' is no regular file"),
+        ({"file": "/"}, "args.env.A: '/' is no regular file"),
+        ({"file": "a\0b"}, "args.env.A: 'a\\x00b' cannot be read on this node: embedded null byte"),
         ({"env": "NO_SUCH_NAME"}, "has no variable NO_SUCH_NAME"),
         ({"env": "LEASEBEAT_STORE__URL"}, "belongs to the worker itself"),
     ],
@@ -259,6 +261,23 @@ def test_a_reference_to_nothing_did_not_start(shells: Bench, reference: dict[str
     outcome = shells.run("true", {"env": {"A": reference}})
     assert outcome.kind is OutcomeKind.START_FAILED
     assert reason in outcome.reason
+
+
+@pytest.mark.timeout(10)
+def test_a_reference_to_a_pipe_without_a_writer_does_not_hold_up_the_caller(
+    shells: Bench, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    outcome = shells.run("true", {"env": {"A": {"file": f"{tmp_path}/pipe"}}})
+    assert outcome.kind is OutcomeKind.START_FAILED
+    assert "is no regular file" in outcome.reason
+
+
+def test_a_reference_to_a_file_of_more_than_64_kib_did_not_start(shells: Bench, tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * 65_537)
+    outcome = shells.run("true", {"env": {"A": {"file": f"{tmp_path}/large"}}})
+    assert outcome.kind is OutcomeKind.START_FAILED
+    assert "is larger than 65,536 bytes" in outcome.reason
 
 
 def test_the_result_file_becomes_the_result_and_is_removed(shells: Bench) -> None:
