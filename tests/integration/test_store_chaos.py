@@ -24,7 +24,8 @@ from leasebeat.testing.mysql import MySQL, connect
 from leasebeat.testing.private import PrivateMysql
 from leasebeat.testing.servers import MariaDB, Redis
 
-SEEDS = (11, 12, 13)
+SEEDS = (11, 12)
+"""Odd ones have a Redis."""
 AWAKE = "no take-back"
 """The mutation of every run; `scripts/chaos-store SEED --mutation NAME` has the others."""
 

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/chaos-store", description=__doc__)
     parser.add_argument("seeds", type=int, nargs="+", metavar="SEED")
-    parser.add_argument("--seconds", type=float, help="how long the fleet is ill-treated (14)")
+    parser.add_argument("--seconds", type=float, help="how long the fleet is ill-treated (18)")
     parser.add_argument("--mutation", choices=sorted(MUTATIONS), help="with a rule of the protocol taken out")
     parser.add_argument("--log", choices=("DEBUG", "INFO", "WARNING", "ERROR"), help="the nodes' log")
     parser.add_argument("--journal", action="store_true", help="everything that was committed or begun")

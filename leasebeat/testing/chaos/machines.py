@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, cast
@@ -16,13 +17,13 @@ from leasebeat.model.node import NodeFacts
 from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode, RunKey
 from leasebeat.model.schedule import Schedule
 from leasebeat.node.node import Node, NodeConfig, Ports
-from leasebeat.runtime import SystemRuntime
+from leasebeat.runtime import SystemRuntime, Task
 from leasebeat.store.sql import SqlStore
 from leasebeat.store.url import StoreUrl
 from leasebeat.testing.chaos.proxy import Proxy
 from leasebeat.testing.chaos.session import ChaosSession, Door, Record
 from leasebeat.testing.chaos.timers import Timers, store_now
-from leasebeat.testing.simulation.kernel import Kernel, Process
+from leasebeat.testing.simulation.kernel import Kernel, Process, SimCrash
 from leasebeat.testing.simulation.tasks import (
     Evidence,
     Guardian,
@@ -71,6 +72,17 @@ class Tasks(Evidence):
         if drawn < what.cannot_start + what.fails:
             return seconds, Outcome(OutcomeKind.FAILED, 1, ReasonCode.EXIT_CODE, "exit code 1")
         return seconds, Outcome(OutcomeKind.SUCCEEDED, 0, output=b"done\n", output_bytes=5)
+
+
+class _Runtime(SystemRuntime):
+    """Threads that end without a word when their worker is dead."""
+
+    def start(self, name: str, target: Callable[[], None]) -> Task:
+        def run() -> None:
+            with suppress(SimCrash):
+                target()
+
+        return super().start(name, run)
 
 
 class _Leash(SimLeash):
@@ -200,7 +212,7 @@ class Machine:
         if self.up:
             return
         life = self.life = self._born()
-        runtime, fleet = SystemRuntime(), self._fleet
+        runtime, fleet = _Runtime(), self._fleet
         executor = _Executor(life.guardian, life.door, fleet.timers.lock)
         ports = Ports(
             runtime=runtime,

@@ -45,7 +45,7 @@ MUTATIONS: Mapping[str, Mutation] = {
         replace(
             _LONG_PAUSES,
             seconds=6,
-            settle_s=10,
+            settle_s=6,
             patches=_said_otherwise("LIMIT %(limit)s", "LIMIT 0", "orphans", "all_orphans"),
         ),
         ("nothing is stuck",),

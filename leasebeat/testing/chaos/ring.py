@@ -46,7 +46,7 @@ _OPEN = "status IN ('queued', 'running')"
 class Plan:
     """How long, how hard, and what is taken out of the protocol."""
 
-    seconds: float = 14.0
+    seconds: float = 18.0
     settle_s: float = 30.0  #: everything must have ended so long after the last fire
     faults: Sequence[Fault] = faults.OFTEN
     faults_per_s: float = 0.6

@@ -23,7 +23,7 @@ from leasebeat.store.mysql import REPLY_S, MysqlSession
 from leasebeat.store.session import SqlValue
 from leasebeat.store.url import StoreUrl
 from leasebeat.testing.chaos.timers import store_now
-from leasebeat.testing.simulation.kernel import Process
+from leasebeat.testing.simulation.kernel import Process, SimCrash
 
 if TYPE_CHECKING:
     from leasebeat.store.mysql import _Connection  # pyright: ignore[reportPrivateUsage]
@@ -73,10 +73,10 @@ class Door:
         self._open.set()
 
     def __call__(self) -> None:
-        """Go through. Raises SystemExit, which ends a thread without a word, once the worker is dead."""
+        """Go through. Raises SimCrash, which no service survives, once the worker is dead."""
         self._open.wait()
         if self._process.dead:
-            raise SystemExit
+            raise SimCrash
 
     @property
     def dead(self) -> bool:
