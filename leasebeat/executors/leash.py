@@ -93,6 +93,8 @@ class GuardianLeash:
         self._deadline = 0.0
         self._unsent = False
         self._changing = runtime.lock()
+        self._ties: set[str] = set()
+        self._tying = runtime.lock()
         self._tokens = itertools.count(1)
         self._children: dict[int, _Child] = {}
         self._sock: socket.socket | None = None
@@ -120,10 +122,9 @@ class GuardianLeash:
         with self._changing:
             if self._sock is None:
                 self._take_lock()
-                self._sock = self._connect()
-                self._loop.call(
-                    partial(self._loop.watch, self._sock.fileno(), partial(self._read, self._sock))
-                )
+                sock = self._connect()
+                self._install(sock)
+                self._loop.call(partial(self._loop.watch, sock.fileno(), partial(self._read, sock)))
         self._send_deadline()
 
     def sign(self, node_id: str) -> None:
@@ -169,7 +170,10 @@ class GuardianLeash:
 
     def tie(self, owner: str, tied: bool) -> None:
         """From now on the worker itself is killed at the deadline, or is not as far as `owner` goes."""
-        self._tell("tie", owner, tied)
+        # Also while there is no guardian: the next one is told.
+        with self._tying:
+            (self._ties.add if tied else self._ties.discard)(owner)
+            self._tell("tie", owner, tied)
 
     def close(self) -> None:
         """Let the guardian end; it kills what is left. Waits for its end at most 5 s."""
@@ -215,6 +219,19 @@ class GuardianLeash:
             raise StartFailed(f"the guardian process could not be started: {problem}") from problem
         ours.setblocking(False)
         return ours
+
+    def _install(self, sock: socket.socket) -> None:
+        """Tell a new guardian what its predecessor knew, then let everybody talk to it.
+
+        The ties come after the deadline, without which they would be overdue. Whoever ties or lets go
+        at this moment waits, so that the guardian hears of it after what is told here. Should it die
+        meanwhile, its socket says so to the loop as at any other time.
+        """
+        with self._tying:
+            self._sock = sock
+            self._tell("deadline", self._deadline)
+            for owner in sorted(self._ties):
+                self._tell("tie", owner, True)
 
     def _start(self, theirs: socket.socket) -> subprocess.Popen[bytes]:
         command = _MAIN.format(root=str(_ROOT))

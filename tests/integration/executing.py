@@ -117,11 +117,12 @@ def worker(
     lock: str = "",
     fork: bool = False,
     threads: Sequence[str] = (),
+    new_guardian: bool = False,
     **columns: Any,
 ) -> Generator[int]:
     """A process that runs `commands` as shell tasks and renews nothing; its pid once all have started."""
     order: dict[str, object] = {"node": node_id, "deadline": deadline_s, "commands": commands, "lock": lock}
-    order |= {"fork": fork, "threads": threads, "columns": columns}
+    order |= {"fork": fork, "threads": threads, "new_guardian": new_guardian, "columns": columns}
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.integration.executing", json.dumps(order)],
         stdout=subprocess.PIPE,
@@ -154,6 +155,10 @@ def _work(order: dict[str, Any]) -> None:
         # Taken from the same queue after them, so that by its end they have all begun.
         made.start(launch("os:getpid", kind="python", on_node_loss="finish"), in_threads)
         made.next()
+    if order["new_guardian"]:
+        os.kill(made.leash.guardian_pid or 0, signal.SIGKILL)
+        until(lambda: not made.leash.alive(), "the notice of its death")
+        made.leash.restore()
     if order["fork"] and os.fork() == 0:
         signal.alarm(10)
         signal.pause()

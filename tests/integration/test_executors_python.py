@@ -407,12 +407,18 @@ def test_a_waiting_task_that_is_stopped_never_begins(tmp_path: Path) -> None:
         assert [made.bench.next()[0].id for _ in range(2)] == [second.id, first.id]
 
 
+@pytest.mark.parametrize("new_guardian", [False, True])
 @pytest.mark.parametrize(("policy", "dies"), [("rerun", True), ("finish", False)])
-def test_a_stopped_worker_with_leashed_threads_dies_when_its_lease_is_over(policy: str, dies: bool) -> None:
-    with worker("node-threads", 1.0, kind="python", threads=[f"{MODULE}:deaf"], on_node_loss=policy) as pid:
+def test_a_stopped_worker_with_leashed_threads_dies_when_its_lease_is_over(
+    policy: str, dies: bool, new_guardian: bool
+) -> None:
+    threads = [f"{MODULE}:deaf"]
+    with worker(
+        "node-threads", 1.5, kind="python", threads=threads, on_node_loss=policy, new_guardian=new_guardian
+    ) as pid:
         os.kill(pid, signal.SIGSTOP)
         with bench() as other:
-            other.renew(2.2)
+            other.renew(2.7)
             other.start(launch("sleep 1000"))
             other.next()
         process = processes.look(pid)
