@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import json
+import math
 import os
 import select
 import socket
@@ -76,6 +77,7 @@ class _Child:
     ended: Ended
     node_mark: bytes
     pid: int = 0
+    kill_at: float = math.inf  #: when its grace ends, seconds of CLOCK_BOOTTIME, once it was told to stop
 
 
 class GuardianLeash:
@@ -161,8 +163,15 @@ class GuardianLeash:
         return token
 
     def stop(self, token: int, grace_s: float) -> None:
-        """SIGTERM to the child's group, SIGKILL to all that is left of it after `grace_s`; 0: at once."""
-        self._tell("stop", token, grace_s)
+        """SIGTERM to the child's group, SIGKILL to all that is left of it after `grace_s`; 0: at once.
+
+        Told again, it counts only where it shortens what is left of the grace: programs take a second
+        SIGTERM for impatience, and break off their cleaning up.
+        """
+        child, kill_at = self._children.get(token), self._runtime.boottime() + grace_s
+        if child is not None and kill_at < child.kill_at:
+            child.kill_at = kill_at
+            self._tell("stop", token, grace_s)
 
     def leash(self, token: int, leashed: bool) -> None:
         """From now on the child dies at the deadline, or does not."""

@@ -118,6 +118,18 @@ def cleans_up(path: str) -> None:
         Path(path).write_text("clean")
 
 
+def cleans_up_slowly(folder: str) -> None:
+    place = Path(folder)
+    try:
+        (place / "begun").touch()
+        time.sleep(1000)
+    finally:
+        (place / "cleaning").touch()
+        while not (place / "go").exists():
+            time.sleep(0.02)
+        (place / "clean").touch()
+
+
 def sleeps(seconds: float) -> None:
     time.sleep(seconds)
 

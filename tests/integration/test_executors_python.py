@@ -242,6 +242,19 @@ def test_a_stopped_function_may_clean_up(children: PythonBench, tmp_path: Path) 
     assert (tmp_path / "log").read_text() == "clean"
 
 
+def test_a_stop_that_is_repeated_does_not_interrupt_a_function_that_cleans_up(
+    children: PythonBench, tmp_path: Path
+) -> None:
+    what = children.start("cleans_up_slowly", {"folder": str(tmp_path)})
+    until((tmp_path / "begun").exists, "the start")
+    for _ in range(3):
+        children.executor.stop(what.id, OutcomeKind.KILLED, 60)
+        until((tmp_path / "cleaning").exists, "the cleaning up")
+    (tmp_path / "go").touch()
+    assert children.bench.next()[1].kind is OutcomeKind.KILLED
+    assert (tmp_path / "clean").exists()
+
+
 def test_processes_that_a_task_leaves_behind_are_killed(children: PythonBench) -> None:
     left = children.result("leaves_a_child")
     until(lambda: processes.look(left) is None, "its death")

@@ -149,6 +149,30 @@ def test_a_second_stop_without_grace_does_not_wait_for_the_first(shells: Bench) 
     assert shells.next()[1].kind is OutcomeKind.KILLED
 
 
+COUNTING = "trap 'echo TERM' TERM; touch {folder}/ready; while ! [ -e {folder}/go ]; do sleep 0.02; done"
+
+
+def test_a_stop_that_is_repeated_sends_no_second_sigterm(shells: Bench, tmp_path: Path) -> None:
+    what = shells.start(launch(COUNTING.format(folder=tmp_path)))
+    until((tmp_path / "ready").exists, "the start")
+    for _ in range(5):
+        shells.shell.stop(what.id, OutcomeKind.KILLED, 60)
+        shells.runtime.waiter().wait(0.1)
+    (tmp_path / "go").touch()
+    assert shells.next()[1].output.count(b"TERM") == 1
+
+
+def test_a_second_stop_with_a_shorter_grace_sends_sigterm_again_and_counts(
+    shells: Bench, tmp_path: Path
+) -> None:
+    what = shells.start(launch(COUNTING.format(folder=tmp_path)))
+    until((tmp_path / "ready").exists, "the start")
+    for grace in (60, 0.5):
+        shells.shell.stop(what.id, OutcomeKind.KILLED, grace)
+        shells.runtime.waiter().wait(0.2)
+    assert shells.next()[1].output.count(b"TERM") == 2
+
+
 @pytest.mark.parametrize(
     "daemon", ["sleep 1000 &", "setsid sleep 1000 &", "setsid sh -c 'sleep 1000 & exit' &"]
 )
