@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS schedules (
   overlap         VARCHAR(8) NOT NULL DEFAULT 'skip' COMMENT 'while an earlier run is open: skip, wait, replace, allow',
   lane            VARCHAR(64) NULL COMMENT 'name in lanes: at most its size run at once, across schedules',
   misfire         VARCHAR(8) NOT NULL DEFAULT 'once' COMMENT 'instants found late: once (the latest), all, skip',
-  misfire_grace_s DOUBLE NOT NULL DEFAULT 3600 COMMENT 'seconds after which a start is too late',
+  misfire_grace_s DOUBLE NOT NULL DEFAULT 3600 COMMENT 'seconds after which a start is too late; at most ten years',
   timeout_s       DOUBLE NULL COMMENT 'seconds for an attempt; NULL: 86400, or 60 for http and publish; 0: none',
   retries         INT NOT NULL DEFAULT 0 COMMENT 'after a failure; -1: until it succeeds',
   retry_delay_s   DOUBLE NOT NULL DEFAULT 10 COMMENT 'seconds before the first retry',
@@ -68,6 +68,8 @@ CREATE TABLE IF NOT EXISTS schedules (
   CONSTRAINT schedule_args CHECK (args IS NULL OR JSON_TYPE(args) = 'OBJECT'),
   CONSTRAINT schedule_timezone CHECK (timezone <> ''),
   CONSTRAINT schedule_enabled CHECK (enabled IN (0, 1)),
+  CONSTRAINT schedule_starts_at CHECK (starts_at IS NULL OR starts_at >= '1970-01-01'),
+  CONSTRAINT schedule_ends_at CHECK (ends_at IS NULL OR ends_at >= '1970-01-01'),
   CONSTRAINT schedule_window CHECK (starts_at IS NULL OR ends_at IS NULL OR starts_at <= ends_at),
   CONSTRAINT schedule_dst CHECK (dst IN ('cron', 'skip', 'both')),
   CONSTRAINT schedule_jitter_s CHECK (jitter_s BETWEEN 0 AND 86400),
@@ -78,15 +80,16 @@ CREATE TABLE IF NOT EXISTS schedules (
   CONSTRAINT schedule_shard_args CHECK (shard_args IS NULL OR JSON_TYPE(shard_args) = 'ARRAY'),
   CONSTRAINT schedule_overlap CHECK (overlap IN ('skip', 'wait', 'replace', 'allow')),
   CONSTRAINT schedule_misfire CHECK (misfire IN ('once', 'all', 'skip')),
-  CONSTRAINT schedule_misfire_grace_s CHECK (misfire_grace_s >= 0),
-  CONSTRAINT schedule_timeout_s CHECK (timeout_s IS NULL OR timeout_s >= 0),
+  CONSTRAINT schedule_misfire_grace_s CHECK (misfire_grace_s BETWEEN 0 AND 315360000),
+  CONSTRAINT schedule_timeout_s CHECK (timeout_s IS NULL OR timeout_s BETWEEN 0 AND 315360000),
   CONSTRAINT schedule_retries CHECK (retries >= -1),
-  CONSTRAINT schedule_retry_delay_s CHECK (retry_delay_s >= 0),
-  CONSTRAINT schedule_retry_backoff CHECK (retry_backoff >= 1),
+  CONSTRAINT schedule_retry_delay_s CHECK (retry_delay_s BETWEEN 0 AND 315360000),
+  CONSTRAINT schedule_retry_backoff CHECK (retry_backoff BETWEEN 1 AND 100),
   CONSTRAINT schedule_on_node_loss CHECK (on_node_loss IN ('rerun', 'fail', 'finish')),
   CONSTRAINT schedule_after_list CHECK (after IS NULL OR JSON_TYPE(after) = 'ARRAY'),
   CONSTRAINT schedule_after_rule CHECK (after_rule IN ('success', 'done', 'failure')),
-  CONSTRAINT schedule_alert CHECK (alert IS NULL OR JSON_TYPE(alert) = 'OBJECT')
+  CONSTRAINT schedule_alert CHECK (alert IS NULL OR JSON_TYPE(alert) = 'OBJECT'),
+  CONSTRAINT schedule_updated_at CHECK (YEAR(updated_at) > 0)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what to run and when: the table that people edit';
 
 CREATE TABLE IF NOT EXISTS runs (
@@ -134,6 +137,8 @@ CREATE TABLE IF NOT EXISTS runs (
   KEY waiting (serial, fire_at) COMMENT 'open runs of one serial, oldest first',
   KEY of_schedule (schedule_id, fire_at) COMMENT 'the runs of one schedule',
   KEY wants (wants, expires_at) COMMENT 'the sweeps find their rows without looking at the queue',
+  CONSTRAINT run_fire_at CHECK (fire_at >= '1970-01-01'),
+  CONSTRAINT run_ready_at CHECK (ready_at >= '1970-01-01'),
   CONSTRAINT run_status CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'timed_out', 'killed', 'lost', 'skipped', 'missed')),
   CONSTRAINT run_origin CHECK (origin IN ('trigger', 'audit', 'manual', 'after', 'backfill')),
   CONSTRAINT run_shard CHECK (shard >= 0),
@@ -207,7 +212,8 @@ CREATE TABLE IF NOT EXISTS roles (
   holder     VARCHAR(40) CHARACTER SET ascii COLLATE ascii_bin NULL COMMENT 'nodes.id',
   term       BIGINT NOT NULL DEFAULT 0 COMMENT 'grows with every holder; what it writes carries it',
   expires_at DATETIME(6) NULL COMMENT 'UTC; then another may take it',
-  watermark  DATETIME(6) NULL COMMENT 'UTC; every instant up to here is accounted for'
+  watermark  DATETIME(6) NULL COMMENT 'UTC; every instant up to here is accounted for',
+  CONSTRAINT role_watermark CHECK (watermark IS NULL OR watermark >= '1970-01-01')
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='leaderships';
 
 CREATE TABLE IF NOT EXISTS schedule_history (

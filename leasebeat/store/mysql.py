@@ -35,7 +35,7 @@ from leasebeat.errors import LeasebeatError, NoStore, SettingsError, Unavailable
 from leasebeat.model.instant import Instant
 from leasebeat.runtime import Runtime
 from leasebeat.store.mysql_errors import NO_RIGHT, kind_of, words_of
-from leasebeat.store.session import FaultHook, Record, SqlValue
+from leasebeat.store.session import IMPOSSIBLE, FaultHook, Record, SqlValue
 from leasebeat.store.statements import load
 from leasebeat.store.url import StoreUrl
 
@@ -56,8 +56,11 @@ _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  the session's zone is UTC, and it
 
 @lru_cache(4096)
 def _instant(text: str) -> Instant:
-    """The instant of a DATETIME or TIMESTAMP: rows of one batch share most of theirs."""
-    since = datetime.fromisoformat(text) - _EPOCH
+    """The instant of a DATETIME or TIMESTAMP: rows of one batch share most of theirs. Never raises."""
+    try:
+        since = datetime.fromisoformat(text) - _EPOCH
+    except ValueError:
+        return IMPOSSIBLE
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
@@ -226,6 +229,9 @@ class MysqlSession:
             count = cursor.execute(text, params)
         except MySQLError as problem:
             raise self._translated(name, connection, problem) from problem
+        except BaseException:  # in the middle of a result: the next statement would read the rest of it
+            self.forget()
+            raise
         connection.used = self._runtime.boottime()
         return cursor, count
 

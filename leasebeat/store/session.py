@@ -6,9 +6,17 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from leasebeat.model.instant import Instant
+
 SqlValue = int | float | str | bytes | None
 Record = dict[str, Any]
 """A row by column name: dates as instants, JSON columns as text, DECIMAL as int or float."""
+
+IMPOSSIBLE: Instant = -62_135_596_800_000_000
+"""What a date is read as that is none, like 0000-00-00 or February 30: the first instant of the year 1.
+
+Sessions that are not strict write such dates, and one row of them may not hide all others.
+"""
 
 FaultHook = Callable[[str, str], None]
 """Called with (statement name, "before" | "after"); tests kill the process or raise in it."""

@@ -30,7 +30,7 @@ from leasebeat.errors import Busy, Duplicate, NoStore, Refused, StoreError, Stor
 from leasebeat.model.instant import Instant, from_datetime, to_datetime
 from leasebeat.runtime import Runtime
 from leasebeat.store.checks import Check
-from leasebeat.store.session import FaultHook, Record, SqlValue
+from leasebeat.store.session import IMPOSSIBLE, FaultHook, Record, SqlValue
 from leasebeat.store.statements import load
 from leasebeat.store.tables import print_schema
 
@@ -65,8 +65,13 @@ def utc_text(instant: Instant | None) -> str | None:
 
 
 def utc_micros(text: str | None) -> Instant | None:
-    """The instant of such a text."""
-    return None if text is None else from_datetime(datetime.fromisoformat(text).replace(tzinfo=UTC))
+    """The instant of such a text; of the year 0000, which SQLite knows too, IMPOSSIBLE."""
+    if text is None:
+        return None
+    try:
+        return from_datetime(datetime.fromisoformat(text).replace(tzinfo=UTC))
+    except ValueError:
+        return IMPOSSIBLE
 
 
 class _Time:

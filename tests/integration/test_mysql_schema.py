@@ -134,6 +134,10 @@ def insert(hands: Hands, **columns: object) -> None:
         {"args": "[1]"},
         {"args": "{broken"},
         {"enabled": 2},
+        {"starts_at": ""},
+        {"ends_at": ""},
+        {"ends_at": "2026-02-30"},
+        {"updated_at": ""},
         {"starts_at": "2026-01-02", "ends_at": "2026-01-01"},
         {"dst": "x"},
         {"jitter_s": -1},
@@ -145,10 +149,14 @@ def insert(hands: Hands, **columns: object) -> None:
         {"overlap": "kill"},
         {"misfire": "x"},
         {"misfire_grace_s": -1},
+        {"misfire_grace_s": 315_360_001},
         {"timeout_s": -1},
+        {"timeout_s": 315_360_001},
         {"retries": -2},
         {"retry_delay_s": -1},
+        {"retry_delay_s": 315_360_001},
         {"retry_backoff": 0.5},
+        {"retry_backoff": 101},
         {"on_node_loss": "x"},
         {"after": '"extract"'},
         {"after_rule": "x"},
@@ -160,6 +168,20 @@ def test_wrong_values_are_refused_by_the_table_itself(hands: Hands, wrong: dict[
     hands("SET sql_mode = ''")  # also in a session that is not strict
     with pytest.raises(pymysql.MySQLError):
         insert(hands, **{**GOOD, **wrong})
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO runs (schedule_id, fire_at) VALUES (1, '')",
+        "INSERT INTO runs (schedule_id, ready_at) VALUES (1, '')",
+        "UPDATE roles SET watermark = ''",
+    ],
+)
+def test_a_date_that_is_none_is_refused_by_the_table_itself(hands: Hands, statement: str) -> None:
+    hands("SET sql_mode = ''")
+    with pytest.raises(pymysql.MySQLError):
+        hands(statement)
 
 
 @pytest.mark.parametrize("name", ["backup", "Größe", "日本/語", "a.b_c-d/e", "x" * 128, "हिन्दी"])

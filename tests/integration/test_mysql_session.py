@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
+from pymysql.constants import FIELD_TYPE
 
 from leasebeat.errors import (
     Busy,
@@ -25,6 +26,7 @@ from leasebeat.runtime import SystemRuntime
 from leasebeat.store.base import FinishRow
 from leasebeat.store.mysql import REPLY_S, MysqlSession
 from leasebeat.store.schema import checks
+from leasebeat.store.session import IMPOSSIBLE
 from leasebeat.store.sql import SqlStore
 from leasebeat.store.url import StoreUrl
 from leasebeat.testing.mysql import connect
@@ -174,6 +176,33 @@ def test_a_right_that_is_missing_is_said(fleet: Fleet) -> None:
     fleet.store.forget_connection()
     with pytest.raises(StoreUnfit, match="UPDATE command denied"):
         fleet.store.beat(NODE, Vitals())
+
+
+@pytest.mark.parametrize("date", ["''", "'2026-00-10'", "'2026-02-30'"])
+def test_a_date_that_is_none_does_not_hide_the_other_rows(fleet: Fleet, date: str) -> None:
+    fleet.schedules(2)
+    fleet.hands("ALTER TABLE schedules DROP CONSTRAINT schedule_ends_at")  # a table of before it was there
+    fleet.hands("SET sql_mode = 'ALLOW_INVALID_DATES'")
+    fleet.hands(f"UPDATE schedules SET ends_at = {date} WHERE id = 1")
+    assert [row["ends_at"] for row in fleet.store.schedule_rows([1, 2])] == [IMPOSSIBLE, None]
+
+
+def test_a_result_that_cannot_be_read_costs_the_connection(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.schedules(2)
+    before = connection_id(fleet.session)
+
+    def broken(text: str) -> int:
+        raise ValueError(text)
+
+    decoders = fleet.session._connection().decoders
+    monkeypatch.setitem(decoders, FIELD_TYPE.TIMESTAMP, broken)
+    with pytest.raises(ValueError, match="20"):
+        fleet.store.look_at_schedules()
+    monkeypatch.undo()
+    assert len(fleet.store.look_at_schedules().rows) == 2
+    assert connection_id(fleet.session) != before
 
 
 # --- not reached --------------------------------------------------------------------------------

@@ -250,6 +250,23 @@ UPDATE schedules SET enabled = NULL
 UPDATE schedules SET shards = 1.5
 UPDATE schedules SET shards = 'many'
 UPDATE schedules SET retries = -2
+UPDATE schedules SET jitter_s = 9e999
+UPDATE schedules SET misfire_grace_s = 9e999
+UPDATE schedules SET misfire_grace_s = 315360001
+UPDATE schedules SET misfire_grace_s = -1
+UPDATE schedules SET timeout_s = 9e999
+UPDATE schedules SET timeout_s = 315360001
+UPDATE schedules SET retry_delay_s = 9e999
+UPDATE schedules SET retry_delay_s = 315360001
+UPDATE schedules SET retry_backoff = 9e999
+UPDATE schedules SET retry_backoff = 101
+UPDATE schedules SET retry_backoff = 0.5
+UPDATE schedules SET starts_at = '0000-01-01 00:00:00.000000'
+UPDATE schedules SET ends_at = '1969-12-31 23:59:59.999999'
+UPDATE schedules SET updated_at = '0000-01-01 00:00:00.000000'
+UPDATE roles SET watermark = '0000-01-01 00:00:00.000000'
+INSERT INTO runs (schedule_id, fire_at) VALUES (1, '0000-01-01 00:00:00.000000')
+INSERT INTO runs (schedule_id, ready_at) VALUES (1, '0000-01-01 00:00:00.000000')
 UPDATE schedules SET jitter_s = -1
 UPDATE schedules SET misfire_grace_s = 'long'
 UPDATE schedules SET args = '{'

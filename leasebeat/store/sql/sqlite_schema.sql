@@ -58,6 +58,8 @@ CREATE TABLE IF NOT EXISTS schedules (
         datetime(substr(starts_at, 1, 19), '+0 days') || printf('.%06u', substr(starts_at, 21, 6)) IS starts_at),
     CONSTRAINT "ends_at: YYYY-MM-DD HH:MM:SS.ffffff, UTC" CHECK (
         datetime(substr(ends_at, 1, 19), '+0 days') || printf('.%06u', substr(ends_at, 21, 6)) IS ends_at),
+    CONSTRAINT "starts_at: 1970 or later" CHECK (starts_at IS NULL OR starts_at >= '1970'),
+    CONSTRAINT "ends_at: 1970 or later" CHECK (ends_at IS NULL OR ends_at >= '1970'),
     CONSTRAINT "ends_at: not before starts_at" CHECK (starts_at IS NULL OR ends_at IS NULL OR starts_at <= ends_at),
     CONSTRAINT "dst: cron, skip, both" CHECK (dst IN ('cron', 'skip', 'both')),
     CONSTRAINT "jitter_s: 0 to 86400" CHECK (jitter_s BETWEEN 0 AND 86400),
@@ -71,15 +73,17 @@ CREATE TABLE IF NOT EXISTS schedules (
         iif(json_valid(shard_args), json_type(shard_args) = 'array', shard_args IS NULL)),
     CONSTRAINT "overlap: skip, wait, replace, allow" CHECK (overlap IN ('skip', 'wait', 'replace', 'allow')),
     CONSTRAINT "misfire: once, all, skip" CHECK (misfire IN ('once', 'all', 'skip')),
-    CONSTRAINT "misfire_grace_s: 0 or more" CHECK (misfire_grace_s >= 0),
-    CONSTRAINT "timeout_s: 0 or more, or NULL" CHECK (timeout_s IS NULL OR timeout_s >= 0),
+    CONSTRAINT "misfire_grace_s: 0 to 315360000 (ten years)" CHECK (misfire_grace_s BETWEEN 0 AND 315360000),
+    CONSTRAINT "timeout_s: 0 to 315360000 (ten years), or NULL" CHECK (
+        timeout_s IS NULL OR timeout_s BETWEEN 0 AND 315360000),
     CONSTRAINT "retries: -1 or more" CHECK (retries >= -1),
-    CONSTRAINT "retry_delay_s: 0 or more" CHECK (retry_delay_s >= 0),
-    CONSTRAINT "retry_backoff: 1 or more" CHECK (retry_backoff >= 1),
+    CONSTRAINT "retry_delay_s: 0 to 315360000 (ten years)" CHECK (retry_delay_s BETWEEN 0 AND 315360000),
+    CONSTRAINT "retry_backoff: 1 to 100" CHECK (retry_backoff BETWEEN 1 AND 100),
     CONSTRAINT "on_node_loss: rerun, fail, finish" CHECK (on_node_loss IN ('rerun', 'fail', 'finish')),
     CONSTRAINT "after: a JSON list" CHECK (iif(json_valid("after"), json_type("after") = 'array', "after" IS NULL)),
     CONSTRAINT "after_rule: success, done, failure" CHECK (after_rule IN ('success', 'done', 'failure')),
     CONSTRAINT "alert: a JSON object" CHECK (iif(json_valid(alert), json_type(alert) = 'object', alert IS NULL)),
+    CONSTRAINT "updated_at: 1970 or later" CHECK (updated_at >= '1970'),
     CONSTRAINT "updated_at: YYYY-MM-DD HH:MM:SS.ffffff, UTC" CHECK (
         datetime(substr(updated_at, 1, 19), '+0 days') || printf('.%06u', substr(updated_at, 21, 6)) IS updated_at)
 ) STRICT;
@@ -173,6 +177,8 @@ CREATE TABLE IF NOT EXISTS runs (
         datetime(substr(fire_at, 1, 19), '+0 days') || printf('.%06u', substr(fire_at, 21, 6)) IS fire_at),
     CONSTRAINT "ready_at: YYYY-MM-DD HH:MM:SS.ffffff, UTC" CHECK (
         datetime(substr(ready_at, 1, 19), '+0 days') || printf('.%06u', substr(ready_at, 21, 6)) IS ready_at),
+    CONSTRAINT "fire_at: 1970 or later" CHECK (fire_at >= '1970'),
+    CONSTRAINT "ready_at: 1970 or later" CHECK (ready_at IS NULL OR ready_at >= '1970'),
     CONSTRAINT "expires_at: YYYY-MM-DD HH:MM:SS.ffffff, UTC" CHECK (
         datetime(substr(expires_at, 1, 19), '+0 days') || printf('.%06u', substr(expires_at, 21, 6)) IS expires_at),
     CONSTRAINT "claimed_at: YYYY-MM-DD HH:MM:SS.ffffff, UTC" CHECK (
@@ -284,6 +290,7 @@ CREATE TABLE IF NOT EXISTS roles (
     term INTEGER NOT NULL DEFAULT 0,
     expires_at TEXT,
     watermark TEXT,
+    CONSTRAINT "watermark: 1970 or later" CHECK (watermark IS NULL OR watermark >= '1970'),
     CONSTRAINT "expires_at: YYYY-MM-DD HH:MM:SS.ffffff, UTC" CHECK (
         datetime(substr(expires_at, 1, 19), '+0 days') || printf('.%06u', substr(expires_at, 21, 6)) IS expires_at),
     CONSTRAINT "watermark: YYYY-MM-DD HH:MM:SS.ffffff, UTC" CHECK (
