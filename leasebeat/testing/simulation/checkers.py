@@ -306,9 +306,9 @@ def _longest_calm(evidence: Evidence, begin: Instant, end: Instant) -> int:
 
 
 def nobody_is_taken_over_for_ever(evidence: Evidence) -> Iterator[Violation]:
-    """A run that was taken over twice without an outcome is closed."""
+    """A run taken over twice without an outcome is closed; under fail and finish it may never have begun."""
     for run in evidence.rows.values():
-        if run.take_overs > 3:
+        if run.take_overs > 3 and _reruns(evidence, run.version):
             yield Violation(
                 "take-overs are bounded", f"{key_of(run.key)} was taken over {run.take_overs} times"
             )
@@ -316,16 +316,21 @@ def nobody_is_taken_over_for_ever(evidence: Evidence) -> Iterator[Violation]:
 
 def what_may_not_run_again_does_not(evidence: Evidence) -> Iterator[Violation]:
     """`on_node_loss` fail or finish: a task that had begun has no successor for the loss of its node."""
-    definitions = {v.id: v.definition or "" for v in evidence.versions.values()}
     begun: set[tuple[RunKey, int]] = set()
     for entry in evidence.journal:
         if entry.__class__ is TaskBegin:
             begun.add((entry.key, entry.attempt))
-        elif entry.__class__ is RunChange and (entry.statement, entry.status) == ("reclaim", "queued"):
-            reruns = '"on_node_loss": "rerun"' in definitions.get(entry.version, "")
-            if (entry.key, entry.attempt) in begun and not reruns:
-                what = f"{key_of(entry.key)} attempt {entry.attempt} had begun, and was queued again"
-                yield Violation("on_node_loss is kept", what, entry.at)
+            continue
+        if entry.__class__ is not RunChange or (entry.statement, entry.status) != ("reclaim", "queued"):
+            continue
+        if (entry.key, entry.attempt) in begun and not _reruns(evidence, entry.version):
+            what = f"{key_of(entry.key)} attempt {entry.attempt} had begun, and was queued again"
+            yield Violation("on_node_loss is kept", what, entry.at)
+
+
+def _reruns(evidence: Evidence, version: int | None) -> bool:
+    found = evidence.versions.get(version or 0)
+    return found is not None and '"on_node_loss": "rerun"' in (found.definition or "")
 
 
 def skips_have_a_reason(evidence: Evidence) -> Iterator[Violation]:

@@ -53,6 +53,7 @@ def eras_of(edits: Iterable[RowChange], clock: Clock, seen: Seen) -> dict[int, l
 def _eras(edits: Sequence[RowChange], clock: Clock, seen: Seen) -> list[Era]:
     # Before the first edit there was no row; when the clock is set back, that may be said of an instant, too.
     eras = [Era(None, tuple(_store_spans(0, edits[0].at, clock)))]
+    former: set[tuple[object, object, object]] = set()
     known = 0  # the last era that some node has read
     good: dict[str, object] | None = None
     for index, edit in enumerate(edits):
@@ -67,10 +68,13 @@ def _eras(edits: Sequence[RowChange], clock: Clock, seen: Seen) -> list[Era]:
         elif seen_it:
             good = row
         eras.append(Era(row, tuple(spans)))
+        # What was edited back to may be on record and not be recorded again: the state before it rules on.
+        if known > 0 and (not seen_it or (edit.row is not None and _identity(edit) in former)):
+            eras[known] = Era(eras[known].row, (*eras[known].spans, *spans))
         if seen_it:
             known = index + 1
-        elif known > 0:
-            eras[known] = Era(eras[known].row, (*eras[known].spans, *spans))
+        if edit.row is not None:
+            former.add(_identity(edit))
     return eras
 
 
