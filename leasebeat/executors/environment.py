@@ -128,9 +128,25 @@ def resolve_each(values: Mapping[str, object], place: str) -> dict[str, object]:
     return {name: resolve(value, f"{place}.{name}") for name, value in values.items()}
 
 
+def read_regular(path: str, size: int, flags: int = 0) -> bytes | None:
+    """The first `size` bytes of a regular file; None where it is something else. Raises OSError.
+
+    Waits for nobody: a pipe without a writer must not hold up the threads that serve the whole node.
+    `flags` are added to those of `os.open`.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | flags)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        with open(fd, "rb", closefd=False) as file:
+            return file.read(size)
+    finally:
+        os.close(fd)
+
+
 def _from_file(path: str, place: str) -> str:
     try:
-        data = _read(path)
+        data = read_regular(path, SECRET_BYTES + 1)
     # ValueError: a NUL in the path.
     except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else problem
@@ -145,19 +161,6 @@ def _from_file(path: str, place: str) -> str:
         return data.decode().removesuffix("\n")
     except UnicodeDecodeError as problem:
         raise StartFailed(f"{place}: {path!r} is not UTF-8 text") from problem
-
-
-def _read(path: str) -> bytes | None:
-    """The first `SECRET_BYTES` + 1 bytes of a regular file; None where it is something else."""
-    # Opened in threads that serve the whole node: a pipe without a writer must not hold them up.
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
-        with open(fd, "rb", closefd=False) as file:
-            return file.read(SECRET_BYTES + 1)
-    finally:
-        os.close(fd)
 
 
 def _from_environment(name: str, place: str) -> str:

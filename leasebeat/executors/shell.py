@@ -11,15 +11,14 @@ import glob
 import json
 import os
 import signal
-import stat
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import cast
 
+from leasebeat import logs
 from leasebeat.errors import LeasebeatError, StartFailed
 from leasebeat.executors import arguments
 from leasebeat.executors.base import RESULT_BYTES, Done, Launch
@@ -30,6 +29,7 @@ from leasebeat.executors.environment import (
     account_of,
     base_environment,
     home_of,
+    read_regular,
     resolve,
     resolve_each,
     task_variables,
@@ -169,7 +169,7 @@ class ShellExecutor:
             return
         for folder in {Path(tempfile.gettempdir()), self._options.state_dir or Path(tempfile.gettempdir())}:
             for path in folder.glob(f"{glob.escape(_prefix(dead))}*.json"):
-                path.unlink(missing_ok=True)
+                _remove(path)
 
     # -- in the loop's thread
 
@@ -229,8 +229,7 @@ class ShellExecutor:
         self._report(run, _outcome(run))
 
     def _report(self, run: _Run, outcome: Outcome) -> None:
-        with suppress(FileNotFoundError):  # the task may remove it
-            os.unlink(run.result_path)
+        _remove(run.result_path)
         run.done(run.launch, outcome)
 
 
@@ -282,14 +281,23 @@ def _result(path: str) -> tuple[str | None, str]:
     """What the task wrote into its result file, and what is wrong with it. The file is hostile."""
     # It may have become a link to a secret, or a pipe without a writer.
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        data = read_regular(path, RESULT_BYTES + 1, os.O_NOFOLLOW)
     except OSError as problem:
         return None, f"the result was not kept: its file cannot be read: {problem.strerror}"
-    with open(fd, "rb") as file:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None, "the result was not kept: its file was replaced by something that is no file"
-        data = file.read(RESULT_BYTES + 1)
+    if data is None:
+        return None, "the result was not kept: its file was replaced by something that is no file"
     return check_result(data)
+
+
+def _remove(path: str | Path) -> None:
+    """Remove a result file. The task may have removed it, or have put a folder in its place."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as problem:
+        text = "a result file could not be removed"
+        logs.event("WARNING", "result_file_left", text, path=str(path), problem=problem.strerror)
 
 
 def check_result(data: bytes) -> tuple[str | None, str]:

@@ -328,14 +328,23 @@ def test_a_result_that_cannot_be_kept_is_told_and_does_not_fail_the_run(
     assert reason in outcome.reason
 
 
+def test_a_result_file_that_became_a_folder_does_not_keep_the_run_from_ending(tmp_path: Path) -> None:
+    with bench(ExecutorOptions(state_dir=tmp_path)) as made:
+        outcome = made.run("rm $LEASEBEAT_RESULT; mkdir $LEASEBEAT_RESULT")
+    assert (outcome.kind, outcome.result) == (OK, None)
+    assert "replaced by something that is no file" in outcome.reason
+
+
 def test_result_files_of_a_killed_predecessor_are_removed(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     lock.write_text("dead")
+    (tmp_path / "leasebeat-dead-0.json").mkdir()  # the work of a task: it stays, and costs nothing
     for name in ("leasebeat-dead-1.json", "leasebeat-other-1.json"):
         (tmp_path / name).touch()
     with bench(ExecutorOptions(state_dir=tmp_path), lock_path=lock) as made:
         assert made.run("ls $(dirname $LEASEBEAT_RESULT)", node_id="new").kind is OK
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["leasebeat-other-1.json", "lock"]
+    kept = ["leasebeat-dead-0.json", "leasebeat-other-1.json", "lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
