@@ -31,7 +31,7 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import decoders, encoders
 from pymysql.cursors import DictCursor
 
-from leasebeat.errors import LeasebeatError, NoStore, SettingsError, Unavailable, Unknown
+from leasebeat.errors import LeasebeatError, NoStore, SettingsError, StoreUnfit, Unavailable, Unknown
 from leasebeat.model.instant import Instant
 from leasebeat.runtime import Runtime
 from leasebeat.store.mysql_errors import NO_RIGHT, kind_of, words_of
@@ -147,6 +147,7 @@ class MysqlSession:
         self._idle_s = max(2, round(2 * beat_s))
         self._fault = fault or _no_fault
         self._statements = load("mysql")
+        self._reached = False  # then a database that is missing is trouble, and no wrong setting
         self._local = threading.local()
         self._all: WeakSet[_Connection] = WeakSet()  # weak: when a thread ends, its connection goes with it
         self._lock = runtime.lock()
@@ -281,6 +282,7 @@ class MysqlSession:
                 connection.close()
             raise self._not_connected(problem) from problem
         connection.used = self._runtime.boottime()
+        self._reached = True
         return connection
 
     def _fresh(self, reply_s: float) -> _Connection:
@@ -322,6 +324,8 @@ class MysqlSession:
 
     def _not_connected(self, problem: Exception) -> LeasebeatError:
         code = problem.args[0] if isinstance(problem, OperationalError) else None
+        if code == 1049 and self._reached:
+            return StoreUnfit(f"{self.url}: the database is gone; put it back")
         if code == 1049:
             return NoStore(
                 f"{self.url}: there is no such database; create it, then run `python scheduler.py init`"

@@ -82,6 +82,8 @@ _REFUSED = frozenset(
 _UNFIT = frozenset(
     {
         1044,  # no rights on the database
+        1046,  # the database is gone from under the connection
+        1049,  # no such database
         1054,  # no such column
         1064,  # not understood
         1142,  # no right on a table

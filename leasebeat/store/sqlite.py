@@ -149,6 +149,7 @@ class SqliteSession:
         self._clock = clock or (lambda: from_datetime(runtime.wall()))
         self._fault = fault or _no_fault
         self._statements = load("sqlite")
+        self._reached = False  # then a file that is missing is trouble, and no wrong setting
         self._local = threading.local()
         self._all: WeakSet[_Connection] = WeakSet()  # weak: when a thread ends, its connection goes with it
         self._lock = runtime.lock()
@@ -226,6 +227,14 @@ class SqliteSession:
             raise error from problem
 
     def _connection(self) -> _Connection:
+        try:
+            return self._open()
+        except NoStore as problem:
+            if self._reached:
+                raise StoreUnfit(f"{self.path} is gone; put it back") from problem
+            raise
+
+    def _open(self) -> _Connection:
         connection: _Connection | None = getattr(self._local, "connection", None)
         if connection is not None and connection.file == _identity(self.path):
             return connection
@@ -234,6 +243,7 @@ class SqliteSession:
             self.forget()
             raise Unavailable(f"{self.path} was replaced by another file")
         connection = self._local.connection = _Connection(self.path, self._clock)
+        self._reached = True
         with self._lock:
             self._all.add(connection)
         return connection

@@ -230,6 +230,18 @@ def test_an_unknown_database_is_no_store(mysql_url: str) -> None:
     assert "scheduler.py init" in str(error)
 
 
+def test_a_database_that_is_dropped_at_work_is_trouble_that_may_pass(fleet: Fleet) -> None:
+    fleet.join()
+    fleet.hands(f"DROP DATABASE {fleet.url.database}")
+    for _ in range(2):
+        with pytest.raises(StoreUnfit):
+            fleet.store.beat(NODE, Vitals())
+        fleet.store.forget_connection()
+    fleet.hands(f"CREATE DATABASE {fleet.url.database}")
+    with pytest.raises(StoreUnfit, match="doesn't exist"):
+        fleet.store.beat(NODE, Vitals())
+
+
 def test_nobody_at_the_port_is_unavailable(fleet: Fleet) -> None:
     wire = Wire(fleet.url)
     wire.close()
