@@ -5,7 +5,8 @@
 --     takes shared locks on what it reads (READ COMMITTED).
 --   STRAIGHT_JOIN with JSON_TABLE first, and FORCE INDEX: the optimizer must neither scan nor lock more.
 --   No SET expression reads another column that its statement writes: the order of assignments differs.
---   JSON_TABLE columns are wider than anything stored, so that nothing is cut short in silence.
+--   JSON_TABLE columns are wider than anything stored, so that nothing is cut short in silence, and name
+--     their character set: without one they take the database's default, and lose what that lacks.
 
 -- name: schema_present
 -- A row if Leasebeat's tables are here.
@@ -60,8 +61,8 @@ SELECT STRAIGHT_JOIN s.id, COALESCE(f.id, 0), s.version, s.updated_at,
        s.enabled, s.ends_at, j.definition, j.problem,
        IF(j.problem IS NULL, NULL, COALESCE((SELECT MAX(g.id) FROM schedule_history g
                                              WHERE g.schedule_id = j.s AND g.problem IS NULL AND g.deleted = 0), 0))
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', v VARCHAR(100) PATH '$[1]', u BIGINT PATH '$[2]',
-                definition LONGTEXT PATH '$[3]', problem TEXT PATH '$[4]', seen BIGINT PATH '$[5]')) j
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', v VARCHAR(100) CHARACTER SET utf8mb4 PATH '$[1]', u BIGINT PATH '$[2]',
+                definition LONGTEXT CHARACTER SET utf8mb4 PATH '$[3]', problem TEXT CHARACTER SET utf8mb4 PATH '$[4]', seen BIGINT PATH '$[5]')) j
 JOIN schedules s ON s.id = j.s AND s.version = j.v AND s.updated_at = TIMESTAMPADD(MICROSECOND, j.u, TIMESTAMP'1970-01-01 00:00:00')
 LEFT JOIN schedule_history f ON f.id = (SELECT MAX(x.id) FROM schedule_history x WHERE x.schedule_id = j.s)
 WHERE f.id IS NULL OR f.deleted = 1 OR f.version <> s.version OR f.updated_at <> s.updated_at
@@ -146,7 +147,7 @@ FROM (
   SELECT UTC_TIMESTAMP(6) AS now, (SELECT d.digest FROM schedule_digest d) AS digest,
          (SELECT COUNT(*) FROM runs m FORCE INDEX (mine) WHERE m.node_id = :node_id AND m.status = 'running') AS running,
          EXISTS (SELECT 1 FROM runs k FORCE INDEX (mine) WHERE k.node_id = :node_id AND k.status = 'running' AND k.kill_requested = 1) AS kills,
-         EXISTS (SELECT STRAIGHT_JOIN 1 FROM JSON_TABLE(:queues, '$[*]' COLUMNS (name VARCHAR(200) PATH '$')) j
+         EXISTS (SELECT STRAIGHT_JOIN 1 FROM JSON_TABLE(:queues, '$[*]' COLUMNS (name VARCHAR(200) CHARACTER SET utf8mb4 PATH '$')) j
                  JOIN runs q FORCE INDEX (pull) ON q.status = 'queued' AND q.queue = j.name
                  JOIN schedules s ON s.id = q.schedule_id
                  WHERE q.ready_at <= UTC_TIMESTAMP(6) AND q.kill_requested = 0 AND q.version IS NOT NULL
@@ -184,7 +185,7 @@ SELECT STRAIGHT_JOIN TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00
        TIMESTAMPADD(MICROSECOND, :fire_at + j.delay + j.grace, TIMESTAMP'1970-01-01 00:00:00'),
        IF(j.run = 1, n.id, NULL), j.run, 'trigger', COALESCE(h.good_id, h.id), IF(j.run = 1, UTC_TIMESTAMP(6), NULL), j.serial, j.serial
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', k INT PATH '$[1]', h BIGINT PATH '$[2]', d BIGINT PATH '$[3]', run INT PATH '$[4]',
-                queue VARCHAR(200) PATH '$[5]', priority INT PATH '$[6]', delay BIGINT PATH '$[7]', grace BIGINT PATH '$[8]', serial VARCHAR(300) PATH '$[9]')) j
+                queue VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[5]', priority INT PATH '$[6]', delay BIGINT PATH '$[7]', grace BIGINT PATH '$[8]', serial VARCHAR(300) CHARACTER SET utf8mb4 PATH '$[9]')) j
 JOIN nodes n            ON n.id = :node_id AND n.state = 'live' AND n.beat_at >= UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND
 JOIN schedule_history h ON h.id = j.h AND h.schedule_id = j.s AND COALESCE(h.good_id, 1) <> 0
 JOIN schedule_history d ON d.id = j.d AND d.schedule_id = j.s AND d.enabled = 1
@@ -208,8 +209,8 @@ SELECT STRAIGHT_JOIN TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00
        COALESCE(CONCAT('the run of ', DATE_FORMAT(b.fire_at, '%Y-%m-%dT%H:%i:%s.%fZ'), ' is still ', b.status), 'an earlier run is still open'),
        j.queue, j.priority, TIMESTAMPADD(MICROSECOND, :fire_at + j.delay, TIMESTAMP'1970-01-01 00:00:00'), 'trigger', COALESCE(h.good_id, h.id), UTC_TIMESTAMP(6)
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', k INT PATH '$[1]', h BIGINT PATH '$[2]', d BIGINT PATH '$[3]', run INT PATH '$[4]',
-                queue VARCHAR(200) PATH '$[5]', priority INT PATH '$[6]', delay BIGINT PATH '$[7]', grace BIGINT PATH '$[8]', serial VARCHAR(300) PATH '$[9]',
-                overlap VARCHAR(40) PATH '$[10]')) j
+                queue VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[5]', priority INT PATH '$[6]', delay BIGINT PATH '$[7]', grace BIGINT PATH '$[8]', serial VARCHAR(300) CHARACTER SET utf8mb4 PATH '$[9]',
+                overlap VARCHAR(40) CHARACTER SET utf8mb4 PATH '$[10]')) j
 JOIN nodes n            ON n.id = :node_id AND n.state = 'live' AND n.beat_at >= UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND
 JOIN schedule_history h ON h.id = j.h AND h.schedule_id = j.s AND COALESCE(h.good_id, 1) <> 0
 JOIN schedule_history d ON d.id = j.d AND d.schedule_id = j.s AND d.enabled = 1
@@ -222,7 +223,7 @@ WHERE j.overlap = 'skip' AND r.schedule_id IS NULL AND EXISTS (SELECT 1 FROM run
   AND TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') > UTC_TIMESTAMP(6) - INTERVAL :reach MICROSECOND
 
 -- name: claim_answer
--- What became of each row that was sent. Gives schedule_id, shard, answer, attempt, claimed_at, wait. rows: as claim.
+-- What became of each row that was sent. Gives schedule_id, shard, answer, attempt, claimed_at, version, wait. rows: as claim.
 SELECT STRAIGHT_JOIN j.s AS schedule_id, j.k AS shard,
        CASE WHEN r.node_id = :node_id AND r.status = 'running' THEN 'mine'
             WHEN r.schedule_id IS NOT NULL THEN 'other'
@@ -235,6 +236,7 @@ SELECT STRAIGHT_JOIN j.s AS schedule_id, j.k AS shard,
             ELSE 'again' END AS answer,
        IF(r.node_id = :node_id AND r.status = 'running', r.attempt, 0) AS attempt,
        IF(r.node_id = :node_id AND r.status = 'running', r.claimed_at, NULL) AS claimed_at,
+       IF(r.node_id = :node_id AND r.status = 'running', r.version, 0) AS version,
        TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00')) AS wait
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', k INT PATH '$[1]', h BIGINT PATH '$[2]', d BIGINT PATH '$[3]')) j
 LEFT JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
@@ -284,7 +286,7 @@ WHERE r.status = 'running' AND r.node_id = :node_id AND r.attempt = j.a
 REPLACE INTO outputs (fire_at, schedule_id, shard, attempt, succeeded, output, output_bytes)
 SELECT STRAIGHT_JOIN r.fire_at, r.schedule_id, r.shard, r.attempt, j.succeeded, FROM_BASE64(j.output), j.bytes
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]',
-                succeeded INT PATH '$[4]', output LONGTEXT PATH '$[5]', bytes BIGINT PATH '$[6]')) j
+                succeeded INT PATH '$[4]', output LONGTEXT CHARACTER SET utf8mb4 PATH '$[5]', bytes BIGINT PATH '$[6]')) j
 JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
 WHERE r.status = 'running' AND r.node_id = :node_id AND r.attempt = j.a
 FOR UPDATE
@@ -295,17 +297,17 @@ FOR UPDATE
 REPLACE INTO attempts (fire_at, schedule_id, shard, attempt, node_id, outcome, exit_code, reason_code, reason, claimed_at, started_at, ended_at)
 SELECT STRAIGHT_JOIN r.fire_at, r.schedule_id, r.shard, r.attempt, r.node_id, j.status, j.exit_code, j.reason_code, j.reason, r.claimed_at,
        COALESCE(r.started_at, TIMESTAMPADD(MICROSECOND, j.started, TIMESTAMP'1970-01-01 00:00:00')), UTC_TIMESTAMP(6)
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]', status VARCHAR(40) PATH '$[4]',
-                again INT PATH '$[5]', exit_code INT PATH '$[9]', reason_code VARCHAR(80) PATH '$[10]', reason VARCHAR(2000) PATH '$[11]', started BIGINT PATH '$[13]')) j
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]', status VARCHAR(40) CHARACTER SET utf8mb4 PATH '$[4]',
+                again INT PATH '$[5]', exit_code INT PATH '$[9]', reason_code VARCHAR(80) CHARACTER SET utf8mb4 PATH '$[10]', reason VARCHAR(2000) CHARACTER SET utf8mb4 PATH '$[11]', started BIGINT PATH '$[13]')) j
 JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
 WHERE r.status = 'running' AND r.node_id = :node_id AND r.attempt = j.a AND j.again = 1 AND r.kill_requested = 0
 FOR UPDATE
 
 -- name: finish
 -- End attempts where node and attempt still match. rows: as finish_attempts.
-UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]', status VARCHAR(40) PATH '$[4]',
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]', status VARCHAR(40) CHARACTER SET utf8mb4 PATH '$[4]',
                 again INT PATH '$[5]', delay BIGINT PATH '$[6]', failed INT PATH '$[7]', lost INT PATH '$[8]', exit_code INT PATH '$[9]',
-                reason_code VARCHAR(80) PATH '$[10]', reason VARCHAR(2000) PATH '$[11]', result LONGTEXT PATH '$[12]', started BIGINT PATH '$[13]')) j
+                reason_code VARCHAR(80) CHARACTER SET utf8mb4 PATH '$[10]', reason VARCHAR(2000) CHARACTER SET utf8mb4 PATH '$[11]', result LONGTEXT CHARACTER SET utf8mb4 PATH '$[12]', started BIGINT PATH '$[13]')) j
 STRAIGHT_JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
 SET r.status      = IF(r.kill_requested = 1 AND j.status <> 'succeeded', 'killed', IF(j.again = 1, 'queued', j.status)),
     r.ready_at    = IF(j.again = 1 AND r.kill_requested = 0, UTC_TIMESTAMP(6) + INTERVAL j.delay MICROSECOND, r.ready_at),
@@ -337,8 +339,8 @@ JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 0
 INSERT INTO attempts (fire_at, schedule_id, shard, attempt, node_id, outcome, exit_code, reason_code, reason, started_at, ended_at)
 SELECT STRAIGHT_JOIN r.fire_at, r.schedule_id, r.shard, j.a, :node_id, 'superseded', j.exit_code, j.reason_code, CONCAT_WS(': ', j.status, j.reason),
        TIMESTAMPADD(MICROSECOND, j.started, TIMESTAMP'1970-01-01 00:00:00'), UTC_TIMESTAMP(6)
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]', status VARCHAR(40) PATH '$[4]',
-                exit_code INT PATH '$[9]', reason_code VARCHAR(80) PATH '$[10]', reason VARCHAR(2000) PATH '$[11]', started BIGINT PATH '$[13]')) j
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]', status VARCHAR(40) CHARACTER SET utf8mb4 PATH '$[4]',
+                exit_code INT PATH '$[9]', reason_code VARCHAR(80) CHARACTER SET utf8mb4 PATH '$[10]', reason VARCHAR(2000) CHARACTER SET utf8mb4 PATH '$[11]', started BIGINT PATH '$[13]')) j
 JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
 WHERE r.attempt >= j.a
 ON DUPLICATE KEY UPDATE outcome = IF(attempts.node_id = VALUES(node_id), VALUES(outcome), attempts.outcome),
@@ -348,8 +350,8 @@ ON DUPLICATE KEY UPDATE outcome = IF(attempts.node_id = VALUES(node_id), VALUES(
 
 -- name: settle
 -- End queued runs that never started. rows: fire_at, schedule_id, shard, status, reason_code, reason.
-UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', status VARCHAR(40) PATH '$[3]',
-                reason_code VARCHAR(80) PATH '$[4]', reason VARCHAR(2000) PATH '$[5]')) j
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', status VARCHAR(40) CHARACTER SET utf8mb4 PATH '$[3]',
+                reason_code VARCHAR(80) CHARACTER SET utf8mb4 PATH '$[4]', reason VARCHAR(2000) CHARACTER SET utf8mb4 PATH '$[5]')) j
 STRAIGHT_JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
 SET r.status = j.status, r.reason_code = j.reason_code, r.reason = j.reason, r.finished_at = UTC_TIMESTAMP(6), r.serial = NULL, r.serial_held = NULL
 WHERE r.status = 'queued' AND r.attempt = 0
@@ -402,16 +404,16 @@ WHERE r.status = 'running' AND (n.id IS NULL OR n.state IN ('purged', 'left')) L
 -- rows: fire_at, schedule_id, shard, attempt, node_id, again, reason.
 REPLACE INTO attempts (fire_at, schedule_id, shard, attempt, node_id, outcome, reason_code, reason, claimed_at, started_at, ended_at)
 SELECT STRAIGHT_JOIN r.fire_at, r.schedule_id, r.shard, r.attempt, r.node_id, 'lost', 'node_lost', j.reason, r.claimed_at, r.started_at, UTC_TIMESTAMP(6)
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]', n VARCHAR(100) PATH '$[4]',
-                again INT PATH '$[5]', reason VARCHAR(2000) PATH '$[6]')) j
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]', n VARCHAR(100) CHARACTER SET utf8mb4 PATH '$[4]',
+                again INT PATH '$[5]', reason VARCHAR(2000) CHARACTER SET utf8mb4 PATH '$[6]')) j
 JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
 WHERE r.status = 'running' AND COALESCE(r.node_id, '') = j.n AND r.attempt = j.a AND j.again = 1 AND r.kill_requested = 0
 FOR UPDATE
 
 -- name: reclaim
 -- Put orphans back into the queue, or close them. rows: as reclaim_attempts.
-UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]', n VARCHAR(100) PATH '$[4]',
-                again INT PATH '$[5]', reason VARCHAR(2000) PATH '$[6]')) j
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]', n VARCHAR(100) CHARACTER SET utf8mb4 PATH '$[4]',
+                again INT PATH '$[5]', reason VARCHAR(2000) CHARACTER SET utf8mb4 PATH '$[6]')) j
 STRAIGHT_JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
 SET r.status      = IF(r.kill_requested = 1, 'killed', IF(j.again = 1, 'queued', 'lost')),
     r.ready_at    = IF(j.again = 1 AND r.kill_requested = 0, UTC_TIMESTAMP(6), r.ready_at),
@@ -428,8 +430,8 @@ SELECT fire_at, schedule_id, shard FROM runs FORCE INDEX (wants) WHERE wants = '
 -- name: dress
 -- Give such rows what their schedules say, before any node may pull them. 1062: another run holds the serial.
 -- rows: fire_at, schedule_id, shard, version, queue, priority, serial.
-UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', v BIGINT PATH '$[3]', queue VARCHAR(200) PATH '$[4]',
-                priority INT PATH '$[5]', serial VARCHAR(300) PATH '$[6]')) j
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', v BIGINT PATH '$[3]', queue VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[4]',
+                priority INT PATH '$[5]', serial VARCHAR(300) CHARACTER SET utf8mb4 PATH '$[6]')) j
 STRAIGHT_JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
 SET r.version = j.v, r.queue = j.queue, r.priority = j.priority, r.serial = j.serial, r.serial_held = j.serial
 WHERE r.status = 'queued' AND r.version IS NULL
@@ -490,9 +492,9 @@ SELECT STRAIGHT_JOIN TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:0
        TIMESTAMPADD(MICROSECOND, j.until, TIMESTAMP'1970-01-01 00:00:00'), j.missed_count,
        IF(j.status = 'queued' AND (b.schedule_id IS NULL OR j.overlap <> 'skip'), j.serial, NULL),
        IF(j.status = 'queued' AND b.schedule_id IS NULL, j.serial, NULL)
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', h BIGINT PATH '$[3]', status VARCHAR(40) PATH '$[4]',
-                reason_code VARCHAR(80) PATH '$[5]', reason VARCHAR(2000) PATH '$[6]', queue VARCHAR(200) PATH '$[7]', priority INT PATH '$[8]',
-                delay BIGINT PATH '$[9]', grace BIGINT PATH '$[10]', serial VARCHAR(300) PATH '$[11]', overlap VARCHAR(40) PATH '$[12]',
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', h BIGINT PATH '$[3]', status VARCHAR(40) CHARACTER SET utf8mb4 PATH '$[4]',
+                reason_code VARCHAR(80) CHARACTER SET utf8mb4 PATH '$[5]', reason VARCHAR(2000) CHARACTER SET utf8mb4 PATH '$[6]', queue VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[7]', priority INT PATH '$[8]',
+                delay BIGINT PATH '$[9]', grace BIGINT PATH '$[10]', serial VARCHAR(300) CHARACTER SET utf8mb4 PATH '$[11]', overlap VARCHAR(40) CHARACTER SET utf8mb4 PATH '$[12]',
                 until BIGINT PATH '$[13]', missed_count INT PATH '$[14]')) j
 JOIN roles a ON a.name = 'auditor' AND a.holder = :node_id AND a.term = :term
 LEFT JOIN schedule_history h ON h.id = j.h AND h.schedule_id = j.s
@@ -542,7 +544,7 @@ LIMIT :limit
 
 -- name: remove_nodes
 -- Remove such rows. A row never comes back from `purged` or `left`. rows: ids.
-DELETE n FROM JSON_TABLE(:rows, '$[*]' COLUMNS (id VARCHAR(100) PATH '$')) j STRAIGHT_JOIN nodes n ON n.id = j.id
+DELETE n FROM JSON_TABLE(:rows, '$[*]' COLUMNS (id VARCHAR(100) CHARACTER SET utf8mb4 PATH '$')) j STRAIGHT_JOIN nodes n ON n.id = j.id
 WHERE n.state IN ('purged', 'left')
 
 -- name: count_runs
@@ -552,13 +554,13 @@ SELECT TABLE_ROWS AS count FROM information_schema.TABLES WHERE TABLE_SCHEMA = D
 -- name: desk_enable
 -- Pause or resume schedules by name; those that are so already stay untouched. names: JSON list.
 UPDATE schedules SET enabled = :enabled, updated_at = UTC_TIMESTAMP(6)
-WHERE enabled <> :enabled AND name IN (SELECT j.name FROM JSON_TABLE(:names, '$[*]' COLUMNS (name VARCHAR(300) PATH '$')) j)
+WHERE enabled <> :enabled AND name IN (SELECT j.name FROM JSON_TABLE(:names, '$[*]' COLUMNS (name VARCHAR(300) CHARACTER SET utf8mb4 PATH '$')) j)
 
 -- name: desk_kill_of
 -- Ask that all open runs of schedules end. names: JSON list.
 UPDATE runs FORCE INDEX (pull) SET kill_requested = 1, requested_by = COALESCE(:requested_by, requested_by)
 WHERE status IN ('queued', 'running') AND kill_requested = 0
-  AND schedule_id IN (SELECT s.id FROM JSON_TABLE(:names, '$[*]' COLUMNS (name VARCHAR(300) PATH '$')) j JOIN schedules s ON s.name = j.name)
+  AND schedule_id IN (SELECT s.id FROM JSON_TABLE(:names, '$[*]' COLUMNS (name VARCHAR(300) CHARACTER SET utf8mb4 PATH '$')) j JOIN schedules s ON s.name = j.name)
 
 -- name: desk_runs
 -- The newest runs first. statuses: JSON list; NULL: all.
