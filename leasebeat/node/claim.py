@@ -61,6 +61,7 @@ class Claimer:
         self._standing = standing
         self._catalog = catalog
         self._dispatch = dispatch
+        self._runs_as: dict[int, int] = {}  #: of the versions in the claim that is being made
         self._queued = queued  #: called when rows were born queued
 
     def open(self, opening: Opening) -> list[Later]:
@@ -114,6 +115,7 @@ class Claimer:
     def _rows(self, due: Sequence[tuple[Entry, int]]) -> list[ClaimRow]:
         """One row for each, running for as many as there are free slots, queued for the rest."""
         entries = [entry for entry, _ in due]
+        self._runs_as = {entry.version.id: entry.version.runs_as for entry in entries}
         room: dict[str, int] = {}
         for entry in entries:
             queue = _schedule(entry).queue
@@ -184,10 +186,11 @@ class Claimer:
             self._queued()
 
     def _grant(self, node_id: str, fire_at: Instant, row: ClaimRow, answer: ClaimAnswer) -> Grant:
-        entry = self._catalog.get(row.schedule_id)
-        runs_as = entry.version.runs_as if entry and entry.version.id == row.version else row.version
         key = RunKey(fire_at, row.schedule_id, row.shard)
-        return Grant(node_id, key, answer.attempt, answer.claimed_at, runs_as, row.queue)
+        # A row that was read back may have been opened from another version: by an earlier try of this
+        # node, committed late, or by the auditor.
+        version = answer.version or self._runs_as[row.version]
+        return Grant(node_id, key, answer.attempt, answer.claimed_at, version, row.queue)
 
     def _again(self, opening: Opening, answers: Sequence[ClaimAnswer]) -> list[Later]:
         """What is worth another try."""

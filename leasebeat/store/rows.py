@@ -171,6 +171,7 @@ class ClaimAnswer:
     attempt: int = 0
     claimed_at: Instant = 0
     wait: Micros = 0
+    version: int = 0  #: the schedule_history id that a row that is `mine` runs as, whoever opened it
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,7 @@ class RunStatements(Statements):
                 attempt=record["attempt"] or 0,
                 claimed_at=record["claimed_at"] or 0,
                 wait=max(0, record["wait"]) if record["answer"] == "early" else 0,
+                version=record["version"] or 0,
             )
             for record in records
         ]

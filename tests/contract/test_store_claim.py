@@ -59,6 +59,17 @@ def test_an_answer_tells_attempt_and_fence_of_what_is_mine_only(bench: Bench, st
     assert (other.attempt, other.claimed_at) == (0, 0)
 
 
+def test_an_answer_tells_the_version_that_the_row_has_and_not_the_one_that_was_sent(
+    bench: Bench, store: Store
+) -> None:
+    first = bench.schedule(1)
+    store.claim(NODE, START, [opening(first)])
+    bench.put_schedule(1, command="false")
+    second = bench.see(1)
+    (mine,) = store.claim_answer(NODE, START, [opening(second)])
+    assert (mine.answer, mine.version) == ("mine", first.id)
+
+
 def test_of_a_mixed_claim_the_open_rows_are_inserted_and_the_fence_is_not_told(
     bench: Bench, store: Store
 ) -> None:

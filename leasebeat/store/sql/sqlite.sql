@@ -240,6 +240,7 @@ SELECT j.schedule_id, j.shard,
             ELSE 'again' END AS answer,
        iif(r.status = 'running' AND r.node_id = :node_id, r.attempt, 0) AS attempt,
        iif(r.status = 'running' AND r.node_id = :node_id, r.claimed_at, NULL) AS claimed_at,
+       iif(r.status = 'running' AND r.node_id = :node_id, r.version, 0) AS version,
        :fire_at - utc_micros(utc_now()) AS wait
 FROM sent j
 LEFT JOIN runs r ON r.fire_at = utc_text(:fire_at) AND r.schedule_id = j.schedule_id AND r.shard = j.shard

@@ -92,8 +92,9 @@ class OpeningStatements(Base):
         for row in rows:
             run = self.runs.rows.get(RunKey(fire_at, row.schedule_id, row.shard))
             if run is not None and run.node_id == node_id and run.status == RUNNING:
+                fence, version = run.claimed_at or 0, run.version or 0
                 answers.append(
-                    ClaimAnswer(row.schedule_id, row.shard, "mine", run.attempt, run.claimed_at or 0)
+                    ClaimAnswer(row.schedule_id, row.shard, "mine", run.attempt, fence, version=version)
                 )
             else:
                 answer = "other" if run is not None else self._why_not(fire_at, row, now, live)

@@ -254,6 +254,7 @@ def tasks_run_their_version(evidence: Evidence) -> Iterator[Violation]:
 def nothing_is_stuck(evidence: Evidence) -> Iterator[Violation]:
     """When all has been quiet for long enough, no row waits for somebody who will never come."""
     patience = evidence.lease + 30 * SECOND
+    full = len(evidence.executing) >= evidence.slots * len(evidence.present)
     for run in evidence.rows.values():
         if run.status == "running" and (run.key, run.attempt) not in evidence.executing:
             since = max(run.claimed_at or 0, evidence.calm_since)
@@ -261,7 +262,7 @@ def nothing_is_stuck(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(
                     "nothing is stuck", f"{key_of(run.key)} is running on {run.node_id}, in no process"
                 )
-        elif run.status == "queued" and run.key.schedule_id in evidence.enabled:
+        elif run.status == "queued" and run.key.schedule_id in evidence.enabled and not full:
             if evidence.store_now - max(run.ready_at, evidence.calm_since) <= patience + 30 * SECOND:
                 continue
             yield Violation("nothing is stuck", f"{key_of(run.key)} is queued since {to_text(run.ready_at)}")

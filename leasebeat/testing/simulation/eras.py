@@ -90,7 +90,7 @@ def _believed(edit: RowChange) -> Instant:
     """
     updated_at = edit.row["updated_at"] if edit.row is not None else edit.now
     assert isinstance(updated_at, int)
-    return max(updated_at, (edit.watermark or edit.now) - SLACK)
+    return max(updated_at, 0 if edit.watermark is None else edit.watermark - SLACK)
 
 
 def _store_spans(begin: Instant, end: Instant, clock: Clock) -> Iterable[tuple[Instant, Instant]]:
