@@ -270,8 +270,24 @@ class PythonPool:
         del self._running[job.launch.id]
         self._report(job, _with_output(outcome, child.tail))
 
+    def _hear_the_rest(self, child: _Child) -> None:
+        """What it sent before its end may not have been read yet: that it had begun, or even its answer."""
+        while child.job is not None and child.sock.fileno() >= 0:
+            try:
+                data = child.sock.recv(guardian.MESSAGE_BYTES)
+            except (BlockingIOError, ConnectionResetError):
+                return
+            if not data:
+                return
+            answer = json.loads(data)
+            if "begun" in answer:
+                child.job.begun = True
+            elif child.job.stopped is None:
+                self._job_done(child, child.job, _outcome(answer))
+
     def _ended(self, child: _Child, end: End) -> None:
         self._read_all(child)
+        self._hear_the_rest(child)
         self._hang_up(child)
         self._stop_reading(child)
         self._children.discard(child)

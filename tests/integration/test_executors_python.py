@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -356,6 +357,16 @@ def test_a_thread_that_does_not_end_is_given_up_and_replaced() -> None:
         ]
         made.bench.runtime.waiter().wait(2.2)
         assert made.bench.outcomes.empty()
+
+
+def test_a_task_that_ends_its_process_at_once_has_begun_and_is_never_taken_for_one_that_did_not() -> None:
+    """Its word that it had begun, and its end, may come in one breath: the end must not be judged first."""
+    with python(slots=8) as made:
+        for _ in range(80):
+            made.start("vanishes", {"code": 7})
+        outcomes = [made.bench.next()[1] for _ in range(80)]
+    ends = Counter((outcome.kind, outcome.exit_code) for outcome in outcomes)
+    assert ends == {(FAILED, 7): 80}
 
 
 @pytest.mark.parametrize(
