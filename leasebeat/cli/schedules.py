@@ -15,10 +15,8 @@ from leasebeat.cli.options import COMMON, Common, desk_of, flag
 from leasebeat.cli.output import Column, plain, print_facts, print_json, print_line, print_table, seconds
 from leasebeat.cli.runs import RUN_COLUMNS, run_cells, run_record
 from leasebeat.cli.select import named
-from leasebeat.cli.upcoming import next_of, problem_of
-from leasebeat.errors import DefinitionError
+from leasebeat.cli.upcoming import Standing, next_of, standings
 from leasebeat.model.instant import SECOND, Instant, to_text
-from leasebeat.model.schedule import schedule_from_row
 from leasebeat.node.judge import judge
 from leasebeat.store.session import Record
 
@@ -28,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["add", "edit", "list_", "pause", "remove", "resume", "show"]
 
 _COLUMNS = [Column("NAME", "fold"), Column("CRON", "cut"), Column("NEXT"), Column("LAST"), Column("STATUS")]
+
+_BELOW = ("good_id", "next", "next_at", "runs")
+"""What `show` tells in words of its own."""
 
 Name = Annotated[str, Parameter(help="What it is called.")]
 Names = Annotated[str, Parameter(help="Names, or patterns like 'billing/*'.")]
@@ -103,7 +104,8 @@ def edit(
 
 
 def _tell(desk: Desk, name: str, done: str, common: Common) -> None:
-    record = _record(desk.schedule(name), desk.now())
+    row = desk.schedule(name)
+    record = _record(row, standings(desk, [row])[0], desk.now())
     if common.json:
         print_json(record)
     else:
@@ -116,13 +118,18 @@ def _when(record: Mapping[str, object]) -> str:
     return f"next at {record['next_at']}" if record["next_at"] else "it never fires by itself again"
 
 
-def _record(row: Record, now: Instant) -> dict[str, object]:
-    """A schedule as JSON has it, and when it fires next."""
-    try:
-        first = next_of(schedule_from_row(row), now, 1) if row["enabled"] else []
-    except DefinitionError:
-        first = []  # its problem is shown beside it
-    return plain(row) | {"problem": problem_of(row), "next_at": to_text(first[0]) if first else None}
+def _record(row: Record, standing: Standing, now: Instant) -> dict[str, object]:
+    """A schedule as JSON has it, and when what is in force fires next."""
+    first = _next(standing, now, 1) if row["enabled"] else []
+    return plain(row) | {
+        "problem": standing.problem,
+        "good_id": standing.good_id,
+        "next_at": first[0] if first else None,
+    }
+
+
+def _next(standing: Standing, now: Instant, count: int) -> list[str]:
+    return [to_text(at) for at in next_of(standing.schedule, now, count)] if standing.schedule else []
 
 
 def list_(
@@ -134,15 +141,15 @@ def list_(
     """List schedules: when they fire next, how they ended last, what is wrong with them."""
     with desk_of(common) as desk:
         rows = desk.schedules(pattern)
-        now = desk.now()
-    records = [_record(row, now) for row in rows]
+        standing, now = standings(desk, rows), desk.now()
+    records = [_record(row, one, now) for row, one in zip(rows, standing, strict=True)]
     if common.json:
         print_json(records)
         return DONE
     print_table(_COLUMNS, [_cells(record) for record in records])
-    for record in records:
-        if record["problem"]:
-            print_line(f"{record['name']}: {record['problem']}")
+    for row, one in zip(rows, standing, strict=True):
+        if one.problem:
+            print_line(f"{row['name']}: {one.told}")
     return DONE
 
 
@@ -169,25 +176,18 @@ def show(
     """Show one schedule: its definition, what is wrong with it, its next fires and last runs."""
     with desk_of(common) as desk:
         row = desk.schedule(name)
-        now = desk.now()
+        (standing,), now = standings(desk, [row]), desk.now()
         runs = [run_record(run) for run in reversed(desk.runs(name, limit=count))]
-    record = _record(row, now) | {"next": _next(row, now, count), "runs": runs}
+    record = _record(row, standing, now) | {"next": _next(standing, now, count), "runs": runs}
     if common.json:
         print_json(record)
     else:
-        _show(record, runs)
+        _show(record | {"problem": standing.told}, runs)
     return DONE
 
 
-def _next(row: Record, now: Instant, count: int) -> list[str]:
-    try:
-        return [to_text(at) for at in next_of(schedule_from_row(row), now, count)]
-    except DefinitionError:
-        return []  # the problem itself is among the facts
-
-
 def _show(record: dict[str, object], runs: Sequence[Mapping[str, object]]) -> None:
-    print_facts({name: value for name, value in record.items() if name not in ("next", "next_at", "runs")})
+    print_facts({name: value for name, value in record.items() if name not in _BELOW})
     print_line("")
     upcoming = cast("list[str]", record["next"])
     print_line(

@@ -2,14 +2,69 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
 from leasebeat.errors import DefinitionError
 from leasebeat.model.instant import Instant
 from leasebeat.model.schedule import Schedule
 from leasebeat.node.judge import judge
+from leasebeat.store.rows import Version
 from leasebeat.store.session import Record
 from leasebeat.triggers import Trigger, trigger_for
 
-__all__ = ["next_of", "next_of_trigger", "problem_of"]
+if TYPE_CHECKING:
+    from leasebeat.store.desk import Desk
+
+__all__ = ["Standing", "next_of", "next_of_trigger", "problem_of", "standings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is wrong with a row, and what is in force while it stands.
+
+    `schedule` is what runs: the row's own words, or those of its last good version; None: nothing.
+    `good_id` is that version's id where the row has a problem, 0 = there is none; None: the row itself runs.
+    """
+
+    problem: str | None
+    schedule: Schedule | None
+    good_id: int | None
+
+    @property
+    def told(self) -> str:
+        """The problem, and what becomes of the schedule meanwhile; empty where the row can be used."""
+        meanwhile = "its last good version keeps running" if self.good_id else "it does not run"
+        return f"{self.problem}; {meanwhile}" if self.problem else ""
+
+
+def standings(desk: Desk, rows: Sequence[Record]) -> list[Standing]:
+    """Of rows of `Desk.schedules`, one each."""
+    doubtful = [row["id"] for row in rows if problem_of(row)]
+    newest = {version.schedule_id: version for version in desk.versions(doubtful)}
+    return [_standing(row, newest.get(row["id"])) for row in rows]
+
+
+def _standing(row: Record, newest: Version | None) -> Standing:
+    # The nodes' word is about the row as they read it last; it may have been edited since.
+    stale = newest is not None and (newest.version, newest.updated_at) != (row["version"], row["updated_at"])
+    problem = problem_of(row | {"problem": None} if stale else row)
+    if problem is None:
+        return Standing(None, judge(row), None)
+    if newest is None or newest.deleted or not newest.runs_as or newest.definition is None:
+        return Standing(problem, None, 0)
+    return Standing(problem, _good(newest.definition, row["ends_at"]), newest.runs_as)
+
+
+def _good(definition: str, ends_at: Instant | None) -> Schedule | None:
+    """A recorded version as the nodes run it: the end that the row names holds whatever else it says."""
+    try:
+        schedule = judge(json.loads(definition))
+    except DefinitionError:
+        return None  # recorded by a node of another build
+    return schedule if ends_at is None else replace(schedule, ends_at=ends_at)
 
 
 def problem_of(row: Record) -> str | None:

@@ -17,7 +17,9 @@ from leasebeat.model.instant import Instant, to_datetime
 from leasebeat.model.node import NodeState
 from leasebeat.model.run import ENDED, TRANSITIONS, RunKey, Status, key_text
 from leasebeat.model.schedule import PEOPLES_COLUMNS, schedule_from_row
+from leasebeat.store.base import Version
 from leasebeat.store.session import Record, Session, SqlValue
+from leasebeat.store.sql_schedules import ScheduleStatements
 
 __all__ = ["Desk"]
 
@@ -142,6 +144,10 @@ class Desk:
     def enable(self, names: Sequence[str], enabled: bool) -> int:
         """Pause or resume; how many were otherwise before."""
         return self._session.execute("desk_enable", names=json.dumps(list(names)), enabled=int(enabled))
+
+    def versions(self, ids: Sequence[int]) -> list[Version]:
+        """The newest recorded version of each of these schedules, with the definition that runs."""
+        return ScheduleStatements(self._session).versions(ids) if ids else []
 
     def problems(self) -> list[Record]:
         """Rows that cannot be used: `schedule`, `problem`, and `good_id`, what runs instead (0: nothing)."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.integration.commands import Commands
@@ -121,6 +123,48 @@ def test_list_tells_the_last_status_and_the_problem_of_a_row_edited_by_hand(thre
     assert head.split() == ["NAME", "CRON", "NEXT", "LAST", "STATUS"]
     assert rows[2].split() == ["billing/open", "whenever", "problem"]
     assert rows[3].startswith("billing/open: cron 'whenever'")
+
+
+def put_version(lb: Commands, version: int, good: int | None, cron: str, problem: str | None) -> None:
+    """A version of `backup` as a node records it: the row as it stands."""
+    definition = json.dumps({"id": 1, "name": "backup", "cron": cron, "command": "true"})
+    said, runs = f"'{problem}'" if problem else "NULL", "NULL" if good is None else good
+    lb.sql(
+        "INSERT INTO schedule_history (id, schedule_id, former_id, version, updated_at, valid_from, enabled,"
+        f" definition, problem, good_id) SELECT {version}, id, {version - 1}, version, updated_at,"
+        f" '2026-11-20 00:00:00.000000', 1, '{definition}', {said}, {runs}"
+        " FROM schedules WHERE name = 'backup'"
+    )
+    if problem:
+        lb.sql(
+            "INSERT INTO schedule_problems (schedule_id, version, problem, good_id, noticed_at)"
+            f" SELECT id, {version}, {said}, {runs}, '2026-11-20 00:00:00.000000'"
+            " FROM schedules WHERE name = 'backup'"
+        )
+
+
+def test_the_next_instant_is_of_the_good_version_that_keeps_running(lb: Commands) -> None:
+    lb.json("add", "backup", "--cron", "@at 2031-05-01T03:00:00Z", "--command", "true")
+    put_version(lb, 1, None, "@at 2031-05-01T03:00:00Z", None)
+    lb.sql("UPDATE schedules SET cron = 'whenever'")
+    assert lb.json("list")[0]["next_at"] == "2031-05-01T03:00:00Z"  # no node has read the edit yet
+    put_version(lb, 2, 1, "whenever", "bad cron")
+    shown = lb.json("show", "backup")
+    assert (shown["problem"], shown["good_id"], shown["next"]) == ("bad cron", 1, [shown["next_at"]])
+    assert shown["next_at"] == "2031-05-01T03:00:00Z"
+    for command in (["list"], ["show", "backup"]):
+        assert "bad cron; its last good version keeps running" in lb(*command).out
+
+
+def test_a_row_that_never_was_usable_fires_never_and_a_mended_one_has_no_problem(lb: Commands) -> None:
+    lb.json("add", "backup", "--cron", "@daily", "--command", "true")
+    lb.sql("UPDATE schedules SET kind = 'publish'")
+    put_version(lb, 1, 0, "@daily", "kind is not built yet")
+    (row,) = lb.json("list")
+    assert (row["next_at"], row["good_id"], lb.json("show", "backup")["next"]) == (None, 0, [])
+    assert "kind is not built yet; it does not run" in lb("list").out
+    mended = lb.json("edit", "backup", "--kind", "shell")
+    assert (mended["problem"], mended["good_id"], mended["next_at"] is None) == (None, None, False)
 
 
 def test_show_tells_the_definition_the_next_fires_and_the_last_runs(three: Commands) -> None:
