@@ -185,6 +185,8 @@ def test_a_date_that_is_none_does_not_hide_the_other_rows(fleet: Fleet, date: st
     fleet.hands("SET sql_mode = 'ALLOW_INVALID_DATES'")
     fleet.hands(f"UPDATE schedules SET ends_at = {date} WHERE id = 1")
     assert [row["ends_at"] for row in fleet.store.schedule_rows([1, 2])] == [IMPOSSIBLE, None]
+    assert [version.ends_at for version in fleet.see([1, 2])] == [None, None]
+    assert len(fleet.store.history(0, [1])) == 2
 
 
 def test_a_result_that_cannot_be_read_costs_the_connection(

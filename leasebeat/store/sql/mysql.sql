@@ -18,7 +18,7 @@ SELECT installation FROM schema_info
 
 -- name: schema_info
 -- Of which version the tables are, and who may use them.
-SELECT version, min_worker FROM schema_info
+SELECT version, min_worker, coordinator FROM schema_info
 
 -- name: schema_columns
 -- What is there: a row per table, its engine and its columns as a JSON list.
@@ -52,13 +52,15 @@ FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$')) j JOIN schedules s ON
 
 -- name: see_versions
 -- Record what the rows say, each behind the newest recorded version of its schedule; 1062: another node was first, send it again.
--- A last_read ahead of the clock (a watermark out of a restored copy) postpones nothing.
+-- A last_read ahead of the clock (a watermark out of a restored copy) postpones nothing. An ends_at that is
+-- no date (of a session that was not strict) is none: it is the problem of its row, and not of the others.
 -- rows: schedule_id, version, updated_at, definition, problem, last_read.
 INSERT INTO schedule_history (schedule_id, former_id, version, updated_at, valid_from, enabled, ends_at, definition, problem, good_id)
 SELECT STRAIGHT_JOIN s.id, COALESCE(f.id, 0), s.version, s.updated_at,
        GREATEST(LEAST(CAST(s.updated_at AS DATETIME(6)), UTC_TIMESTAMP(6)), LEAST(TIMESTAMPADD(MICROSECOND, j.seen, TIMESTAMP'1970-01-01 00:00:00'), UTC_TIMESTAMP(6)),
                 COALESCE(f.valid_from, TIMESTAMP'1970-01-01 00:00:00')),
-       s.enabled, s.ends_at, j.definition, j.problem,
+       s.enabled, IF(s.ends_at >= '1970-01-01' AND DAYOFMONTH(s.ends_at) <= DAYOFMONTH(LAST_DAY(s.ends_at)), s.ends_at, NULL),
+       j.definition, j.problem,
        IF(j.problem IS NULL, NULL, COALESCE((SELECT MAX(g.id) FROM schedule_history g
                                              WHERE g.schedule_id = j.s AND g.problem IS NULL AND g.deleted = 0), 0))
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', v VARCHAR(100) CHARACTER SET utf8mb4 PATH '$[1]', u BIGINT PATH '$[2]',
