@@ -24,7 +24,9 @@ from leasebeat.store.session import Record
 from leasebeat.triggers import tzdata_version
 
 if TYPE_CHECKING:
+    from leasebeat.store.checks import Check
     from leasebeat.store.desk import Desk
+    from leasebeat.store.session import Session
 
 __all__ = ["Finding", "doctor", "findings"]
 
@@ -71,14 +73,27 @@ def findings(settings: Settings, runtime: Runtime) -> Iterator[Finding]:
 
     session = open_session(settings, runtime)
     try:
-        for check in checks(session, worker=True):
-            yield Finding(check.name, check.ok, check.found, f"expected {check.expected}; {check.advice}")
+        yield from (of_store(check, session) for check in checks(session, worker=True))
         yield from _of_fleet(Desk(session), settings, runtime)
     except NoStore as problem:
         raise with_place(problem, settings) from problem
     finally:
         session.close()
     yield from redis(settings)
+
+
+def of_store(check: Check, session: Session) -> Finding:
+    """A check of `store.schema`. People's account need not have a worker's rights."""
+    if not check.ok and check.name == "rights of the account" and _is_peoples(session):
+        found = "not a worker's account; run doctor with the worker's settings to check a worker's rights"
+        return Finding(check.name, True, found)
+    return Finding(check.name, check.ok, check.found, f"expected {check.expected}; {check.advice}")
+
+
+def _is_peoples(session: Session) -> bool:
+    from leasebeat.store import mysql_checks  # only there are rights looked at
+
+    return mysql_checks.edits_schedules(session)
 
 
 def _of_fleet(desk: Desk, settings: Settings, runtime: Runtime) -> Iterator[Finding]:

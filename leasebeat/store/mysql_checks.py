@@ -13,7 +13,7 @@ from leasebeat.store.mysql import LOCK_WAIT_S, MysqlSession
 from leasebeat.store.session import Session
 from leasebeat.store.tables import print_schema
 
-__all__ = ["checks", "make"]
+__all__ = ["checks", "edits_schedules", "make"]
 
 PACKET_BYTES = 8 * 1024 * 1024
 """The largest statement: a part of the outputs in base64, and reserve."""
@@ -58,6 +58,12 @@ def checks(session: Session, worker: bool) -> list[Check]:
     """Everything; the rights of a worker only where `worker` is set."""
     assert isinstance(session, MysqlSession)
     return [*_server(session), _columns(session), *([_rights(session)] if worker else [])]
+
+
+def edits_schedules(session: Session) -> bool:
+    """Whether the account may write `schedules`: it is people's then, or the owner's, and no worker's."""
+    assert isinstance(session, MysqlSession)
+    return not session.denied([_probes("schedules", "name")["UPDATE"]])
 
 
 def _statements(schema: str) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from leasebeat.cli import main
+from leasebeat.store.url import StoreUrl
 from leasebeat.triggers import tzdata_version
 from tests.integration.commands import Commands
 
@@ -130,6 +131,25 @@ def test_doctor_looks_at_the_server_as_a_worker_does(
     assert all(
         found[name] for name in ("clock offset", "schema version", "Redis role", "Redis eviction policy")
     )
+
+
+def test_doctor_as_the_console_says_that_it_is_no_workers_account(lb_on_mysql: Commands) -> None:
+    _put_healthy_node(lb_on_mysql)
+    found = lb_on_mysql("doctor", "--json").json
+    (rights,) = [one for one in found if one["name"] == "rights of the account"]
+    assert (rights["ok"], "not a worker's account" in rights["found"]) == (True, True)
+
+
+def test_doctor_fails_where_the_account_of_a_worker_lacks_a_right(
+    lb_on_mysql: Commands, accounts: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = StoreUrl.parse(accounts["worker"]).user
+    lb_on_mysql.sql(f"REVOKE DELETE ON runs FROM '{user}'@'%'")
+    monkeypatch.setenv("LEASEBEAT_STORE__URL", accounts["worker"])
+    (rights,) = [
+        one for one in lb_on_mysql("doctor", "--json").json if one["name"] == "rights of the account"
+    ]
+    assert (rights["ok"], rights["found"]) == (False, "no DELETE on runs")
 
 
 def test_doctor_fails_on_what_is_wrong_and_says_what_to_do(lb: Commands) -> None:
