@@ -146,6 +146,7 @@ class _Worker:
     node: Node | None = None
     executors: Mapping[str, Executor] = field(default_factory=dict[str, Executor])
     leash: GuardianLeash | None = None
+    environ: dict[str, str] = field(default_factory=lambda: dict(os.environ))
     _closers: list[Callable[[], object]] = field(default_factory=list)
 
     def open(self, cordoned: bool) -> None:
@@ -159,7 +160,8 @@ class _Worker:
 
         store = SqlStore(session)
         installation = store.installation()
-        faults.arm(os.environ, installation)
+        faults.arm(self.environ, installation)
+        _forget_settings()
         self._open_executors()
         gate = self._open_gate(installation)
         alerts = self._open_alerts()
@@ -292,7 +294,8 @@ class _Worker:
     def _reload(self) -> None:
         """SIGHUP: the log's settings anew, and new Python children for new code."""
         try:
-            fresh = load(Path(self.settings.source) if Path(self.settings.source).is_file() else None)
+            source = Path(self.settings.source)
+            fresh = load(source if source.is_file() else None, self.environ)
         except SettingsError as problem:
             event("ERROR", "settings_refused", "settings not re-read; the old ones stay", error=problem)
             return
@@ -342,6 +345,12 @@ def _teller(alerts: Alerts, runtime: Runtime) -> Callable[[Notice], None]:
         )
 
     return tell
+
+
+def _forget_settings() -> None:
+    """Tasks in threads see this process's environment: what Leasebeat was told there is not theirs."""
+    for name in [name for name in os.environ if name.startswith("LEASEBEAT_")]:
+        del os.environ[name]
 
 
 def _dump(node: Node) -> None:

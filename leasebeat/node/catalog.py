@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from leasebeat.errors import Busy, DefinitionError, StoreError, Unavailable, Unknown
+from leasebeat.errors import Busy, DefinitionError, Duplicate, StoreError, Unavailable, Unknown
 from leasebeat.logs import event
 from leasebeat.model.instant import SECOND, Instant, Micros
 from leasebeat.model.schedule import PEOPLES_COLUMNS, RowDict, Schedule, schedule_from_row
@@ -75,6 +76,8 @@ class Catalog:
         self._definitions: dict[int, Schedule | None] = {}  # by version: older ones, as they were asked for
         self._looked_at: Instant = 0
         self._audited: Instant = 0
+        self._names: dict[int, str] = {}
+        self._recorded_here: set[tuple[int, str]] = set()  #: until they are told of
         self._doubted = False  #: the recorded versions may be others than these, too
         self.digest = ""
 
@@ -122,6 +125,19 @@ class Catalog:
         """
         self._audited = watermark or 0
 
+    def news(self, version: Version) -> bool:
+        """Whether this node was the one that recorded it: asked once, by whoever tells people."""
+        key = version.schedule_id, version.version
+        known = key in self._recorded_here
+        self._recorded_here.discard(key)
+        return known
+
+    def name_of(self, schedule_id: int) -> str:
+        """The schedule's name; its id where no row of it was ever read here."""
+        entry = self._entries.get(schedule_id)
+        known = entry.schedule.name if entry and entry.schedule else None
+        return known or self._names.get(schedule_id, str(schedule_id))
+
     def refresh(self) -> None:
         """Read what changed, record what nobody has recorded, and take in what was recorded."""
         last_read = max(self._looked_at, self._audited)
@@ -153,17 +169,20 @@ class Catalog:
             known = {v.schedule_id: v for v in self._store.versions(ids)}
             unseen = [row for row in rows if not _recorded(row, known)]
             if unseen:
+                self._names.update({int(str(row["id"])): str(row["name"]) for row in unseen})
                 self._see([_seen(row, last_read) for row in unseen])
                 self._store.report_problems(ids)
         if gone:
-            self._store.see_deleted(gone, last_read)
+            with suppress(Duplicate):  # another node has just recorded it
+                self._store.see_deleted(gone, last_read)
             self._store.report_problems(gone)
 
     def _see(self, rows: Sequence[SeenRow]) -> None:
         """Sent again where another node has just recorded one; what is left over shows as new next time."""
         for _ in range(_TRIES):
             try:
-                self._store.see_versions(rows)
+                if self._store.see_versions(rows) == len(rows):
+                    self._recorded_here.update((row.schedule_id, row.version) for row in rows)
             except Busy:
                 continue
             except (Unknown, Unavailable):
@@ -198,7 +217,7 @@ class Catalog:
             if not left:  # else it would be said of this look that it still showed the row before
                 self._looked_at = look.now
         for entry in changes:
-            _tell(entry)
+            _tell(entry, self.name_of(entry.version.schedule_id))
         if changes:
             for heard in self._heard:
                 heard(changes)
@@ -282,9 +301,8 @@ def _readable(definition: str | None) -> Schedule | None:
         return None
 
 
-def _tell(entry: Entry) -> None:
+def _tell(entry: Entry, name: str) -> None:
     version = entry.version
-    name = entry.schedule.name if entry.schedule else version.schedule_id
     if version.problem:
         stands_in = "its last good version keeps running" if version.good_id else "it does not run"
         event(

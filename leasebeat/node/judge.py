@@ -7,6 +7,7 @@ write.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 from leasebeat.errors import DefinitionError
@@ -53,6 +54,7 @@ BUILT: dict[str, tuple[object, ...]] = {
         "skip",
     ),
     "after": ((),),
+    "after_rule": ("success",),
     "alert": (None,),
 }
 """What this build can do with each column; a row that asks for more is refused, never run differently."""
@@ -92,8 +94,17 @@ def _not_built(schedule: Schedule) -> Iterator[str]:
     for column, values in BUILT.items():
         value = getattr(schedule, column)
         if value not in values:
-            known = ", ".join(sorted("NULL" if v in (None, ()) else str(v) for v in values))
-            yield f"{column} = {value!r} is not built yet; this version knows {known}"
+            known = " or ".join(_as_written(known) for known in values)
+            yield f"{column} = {_as_written(value)} is not built yet; this version knows {known}"
+
+
+def _as_written(value: object) -> str:
+    """A value as people write it into the table."""
+    if value is None or value == ():
+        return "NULL"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _unknown_args(schedule: Schedule) -> Iterator[str]:

@@ -201,16 +201,17 @@ class Node:
 
     def _problems(self, changes: Changes) -> None:
         for entry in changes:
-            if entry.version.problem and not entry.version.deleted:
-                name = entry.schedule.name if entry.schedule else str(entry.version.schedule_id)
-                self._ports.tell(Notice("problem", name, entry.version.problem))
+            version = entry.version
+            if self.catalog.news(version) and version.problem and not version.deleted:
+                self._ports.tell(
+                    Notice("problem", self.catalog.name_of(version.schedule_id), version.problem)
+                )
 
     def _tell(self, kind: str, key: RunKey, reason: str, attempt: int) -> None:
         self._ports.tell(Notice(kind, self._name(key), reason, self._key(key), attempt))
 
     def _name(self, key: RunKey) -> str:
-        entry = self.catalog.get(key.schedule_id)
-        return entry.schedule.name if entry and entry.schedule else str(key.schedule_id)
+        return self.catalog.name_of(key.schedule_id)
 
     def _key(self, key: RunKey) -> str:
         return key_text(self._name(key), key)

@@ -383,3 +383,9 @@ def test_each_account_may_do_its_own_and_no_more(
         return
     with pytest.raises(pymysql.MySQLError, match="denied"):
         run()
+
+
+def test_a_fleet_under_another_coordinator_is_refused_with_what_to_do(fleet: Fleet) -> None:
+    fleet.hands("UPDATE schema_info SET coordinator = 'zookeeper'")
+    with pytest.raises(StoreUnfit, match="coordinator: found zookeeper, expected store; set schema_info"):
+        schema.check(fleet.session)

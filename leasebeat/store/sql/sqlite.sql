@@ -17,7 +17,7 @@ SELECT installation FROM schema_info
 
 -- name: schema_info
 -- What this store is.
-SELECT version, min_worker FROM schema_info
+SELECT version, min_worker, coordinator FROM schema_info
 
 -- name: file_settings
 -- How the file is kept, and by which SQLite.
