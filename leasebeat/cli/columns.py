@@ -12,6 +12,7 @@ from cyclopts import Parameter
 
 from leasebeat import values
 from leasebeat.cli.exits import Usage
+from leasebeat.cli.moments import AN_INSTANT
 from leasebeat.model.instant import from_text
 from leasebeat.model.schedule import PEOPLES_COLUMNS, AfterRule, Dst, Kind, Misfire, OnNodeLoss, Overlap
 from leasebeat.store.session import SqlValue
@@ -127,26 +128,43 @@ def _whole(text: str) -> int:
     return number
 
 
-def _json(text: str) -> str:
-    json.loads(text)
-    return text
+def _instant(text: str) -> int:
+    try:
+        return from_text(text)
+    except (ValueError, OverflowError) as problem:
+        raise ValueError(f"expected {AN_INSTANT}") from problem
+
+
+def _json(kind: type, expected: str) -> Callable[[str], str]:
+    """A reader of JSON text that holds a `kind`."""
+
+    def text_of(text: str) -> str:
+        try:
+            fits = isinstance(json.loads(text), kind)
+        except (ValueError, RecursionError):
+            fits = False  # said below, in our words
+        if not fits:
+            raise ValueError(f"expected {expected}")
+        return text
+
+    return text_of
 
 
 _READERS: dict[str, Callable[[str], SqlValue]] = {
     "name": _name,
-    "args": _json,
+    "args": _json(dict, 'a JSON object, like {"cwd": "/srv"}'),
     "enabled": values.flag,
-    "starts_at": from_text,
-    "ends_at": from_text,
+    "starts_at": _instant,
+    "ends_at": _instant,
     "jitter_s": values.number,
     "priority": _whole,
     "shards": _whole,
-    "shard_args": _json,
+    "shard_args": _json(list, 'a JSON list, like ["eu", "us"]'),
     "misfire_grace_s": values.number,
     "timeout_s": values.number,
     "retries": _whole,
     "retry_delay_s": values.number,
     "retry_backoff": values.number,
-    "after": _json,
-    "alert": _json,
+    "after": _json(list, 'a JSON list of schedule names, like ["extract"]'),
+    "alert": _json(dict, "a JSON object"),
 }

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CoercionError, CycloptsError, Parameter
 
 from leasebeat import __version__
 from leasebeat.cli.doctor import doctor
@@ -81,6 +81,8 @@ def run(words: Sequence[str]) -> int:
         code = application()(_texts(words))
         sys.stdout.flush()
         return code or DONE
+    except CoercionError as problem:
+        return complain(_not_read(problem))
     except CycloptsError as problem:
         return complain(Usage(f"{problem} (leasebeat --help tells more)"))
     except LeasebeatError as problem:
@@ -91,6 +93,13 @@ def run(words: Sequence[str]) -> int:
         # Whoever read our output has gone, as `| head` does. Python would complain again at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+
+
+def _not_read(problem: CoercionError) -> Usage:
+    """The same in our words where a number was expected; the parser speaks of types."""
+    if problem.target_type is int and problem.token is not None:
+        return Usage(f"{problem.token.keyword} {problem.token.value!r}: expected a whole number")
+    return Usage(f"{problem} (leasebeat --help tells more)")
 
 
 def _texts(words: Sequence[str]) -> list[str]:

@@ -8,7 +8,10 @@ from leasebeat.cli.exits import Usage
 from leasebeat.model.instant import DAY, SECOND, Instant, Micros, from_text
 from leasebeat.model.run import parse_key
 
-__all__ = ["instant", "key_parts", "length", "moment_ago"]
+__all__ = ["AN_INSTANT", "instant", "key_parts", "length", "moment_ago"]
+
+AN_INSTANT = "an instant with its offset, like 2026-11-20T03:00:00Z"
+"""What is expected where people type an instant."""
 
 _UNITS: dict[str, Micros] = {
     "ms": SECOND // 1000,
@@ -34,9 +37,7 @@ def instant(option: str, text: str) -> Instant:
     try:
         return from_text(text)
     except (ValueError, OverflowError) as problem:
-        raise Usage(
-            f"{option} {text!r}: expected an instant with its offset, like 2026-11-20T03:00:00Z ({problem})"
-        ) from problem
+        raise Usage(f"{option} {text!r}: expected {AN_INSTANT}") from problem
 
 
 def moment_ago(option: str, text: str, now: Instant) -> Instant:
@@ -49,6 +50,4 @@ def key_parts(text: str) -> tuple[str, Instant, int]:
     try:
         return parse_key(text)
     except (ValueError, OverflowError) as problem:
-        raise Usage(
-            f"run key {text!r}: expected NAME@INSTANT, like backup@2026-11-20T03:00:00Z ({problem})"
-        ) from problem
+        raise Usage(f"run key {text!r}: expected NAME@INSTANT, like backup@2026-11-20T03:00:00Z") from problem

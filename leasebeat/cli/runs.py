@@ -86,10 +86,10 @@ def run_now(
 
 def _check_args(args: str | None) -> None:
     try:
-        parsed: object = {} if args is None else json.loads(args)
-    except json.JSONDecodeError as problem:
-        raise Usage(f"--args {args!r}: not valid JSON ({problem})") from problem
-    if not isinstance(parsed, dict):
+        fits = args is None or isinstance(json.loads(args), dict)
+    except (ValueError, RecursionError):
+        fits = False  # said below, in our words
+    if not fits:
         raise Usage(f'--args {args!r}: expected a JSON object, like \'{{"cwd": "/srv"}}\'')
 
 

@@ -89,6 +89,21 @@ def test_all_values_that_cannot_be_read_are_told_at_once() -> None:
         assert column in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("column", "text", "expected"),
+    [
+        ("starts_at", "noon", "expected an instant with its offset, like 2026-11-20T03:00:00Z"),
+        ("ends_at", "2026-11-20T03:00:00", "expected an instant with its offset, like 2026-11-20T03:00:00Z"),
+        ("args", "[]", 'expected a JSON object, like {"cwd": "/srv"}'),
+        ("after", "extract", 'expected a JSON list of schedule names, like ["extract"]'),
+    ],
+)
+def test_what_was_expected_of_a_column_is_told_in_words(column: str, text: str, expected: str) -> None:
+    with pytest.raises(Usage) as caught:
+        read({column: text})
+    assert str(caught.value) == f"{column} = {text!r}: {expected}"
+
+
 def test_set_takes_columns_and_keeps_equal_signs_of_the_value() -> None:
     assert assignments(["command=A=1 env", "owner="]) == {"command": "A=1 env", "owner": ""}
 

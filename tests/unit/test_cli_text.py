@@ -131,5 +131,6 @@ def test_a_run_key_may_be_typed_with_an_offset_and_a_shard() -> None:
     ],
 )
 def test_what_is_no_run_key_is_a_usage_error(text: str) -> None:
-    with pytest.raises(Usage, match="NAME@INSTANT"):
+    with pytest.raises(Usage) as caught:
         key_parts(text)
+    assert str(caught.value) == f"run key {text!r}: expected NAME@INSTANT, like backup@2026-11-20T03:00:00Z"
