@@ -12,11 +12,19 @@ from typing import get_args
 
 import pytest
 
-from leasebeat import settings
+from leasebeat import CurrentRun, settings
+from leasebeat.errors import ExpressionError
+from leasebeat.executors import environment, http
+from leasebeat.executors.base import Launch
+from leasebeat.model.instant import SECOND, from_text, to_text
 from leasebeat.model.node import NodeState
-from leasebeat.model.run import TRANSITIONS, OutcomeKind, ReasonCode, Status
+from leasebeat.model.run import TRANSITIONS, OutcomeKind, ReasonCode, RunKey, Status
+from leasebeat.model.schedule import Schedule
+from leasebeat.node.judge import ARGS_KEYS, LATER_ARGS
 from leasebeat.settings import SECRETS, SECTIONS
 from leasebeat.store.base import Answer
+from leasebeat.triggers import instants, parse
+from leasebeat.triggers.language import ALIASES
 
 ROOT = Path(__file__).parents[2]
 
@@ -122,6 +130,88 @@ def test_the_page_of_settings_has_each_key_with_default_unit_range_and_variable(
     told = table(section("configuration.md", f"[{name}]"))
     assert [row[:5] for row in told] == rows_of_settings(name)
     assert all(row[5] for row in told), "each has a meaning"
+
+
+# --- tasks --------------------------------------------------------------------------------------
+
+
+SCHEDULE = Schedule(7, "backup", "@daily", "true")
+SHARDED = Launch(
+    RunKey(0, 7), 1, "backup@1970-01-01T00:00:00Z", 1, SCHEDULE, {}, "n-1", "web", shard_arg="de"
+)
+
+
+@pytest.mark.parametrize("kind", ARGS_KEYS)
+def test_the_page_of_tasks_has_each_key_of_args_with_an_example_of_it(kind: str) -> None:
+    rows = table(section("tasks.md", kind))
+    told = {words(row[0])[0]: row for row in rows if len(row) == 5}
+    assert set(told) == ARGS_KEYS[kind]
+    assert all(list(json.loads(row[4].strip("`"))) == [key] for key, row in told.items())
+
+
+def test_the_page_of_tasks_has_each_variable_that_a_task_is_told() -> None:
+    told = [words(row[0])[0] for row in table(section("tasks.md", "What a task is told"))]
+    variables = [word for word in told if word.startswith("LEASEBEAT_")]
+    given = [*environment.task_variables(SHARDED), *environment.MARKS, "LEASEBEAT_RESULT", "LEASEBEAT_CHILD"]
+    assert len(variables) == len(set(variables))
+    assert set(variables) == set(given) <= settings.TASK_VARIABLES
+    assert [word for word in told if word not in variables] == [field.name for field in fields(CurrentRun)]
+
+
+def test_the_page_of_tasks_has_each_header_that_a_request_carries() -> None:
+    rows = [row for row in table(section("tasks.md", "http")) if len(row) == 2]
+    assert [words(row[0])[0] for row in rows] == list(http._told(SHARDED))
+
+
+def test_the_page_of_tasks_names_the_keys_that_are_not_built_yet() -> None:
+    told = {word.removeprefix("args.") for word in words(section("tasks.md", "Not built yet"))}
+    assert set().union(*LATER_ARGS.values()) <= told
+
+
+# --- cron ---------------------------------------------------------------------------------------
+
+
+def expressions(heading: str) -> list[str]:
+    """What is set in code in the first cells of the tables under a heading."""
+    return [cell for row in table(section("cron.md", heading)) for cell in words_of_code(row[0])]
+
+
+def words_of_code(text: str) -> list[str]:
+    """What is set in code, asterisks and all."""
+    return re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
+
+
+REFUSED = [*expressions("Refused"), *expressions("Not built yet")]
+
+
+def test_every_expression_of_the_page_can_be_used_but_those_that_it_says_are_refused() -> None:
+    shown = words_of_code(text_of("cron.md"))
+    whole = {text for text in shown if len(text.split()) in (5, 6) or re.match("@(every|at) ", text)}
+    tables = {*expressions("Fields"), *expressions("Day of month and day of week"), *expressions("Words")}
+    usable = (whole | tables) - set(REFUSED)
+    assert len(usable) > 35
+    for expression in sorted(usable):
+        parse(expression)
+
+
+@pytest.mark.parametrize("expression", REFUSED)
+def test_what_the_page_says_is_refused_is_refused(expression: str) -> None:
+    with pytest.raises(ExpressionError):
+        parse(expression)
+
+
+def test_the_page_has_the_words_that_stand_for_fields() -> None:
+    rows = [row for row in table(section("cron.md", "Words")) if words_of_code(row[0])[0] in ALIASES]
+    assert {words_of_code(row[0])[0]: words_of_code(row[1])[0] for row in rows} == ALIASES
+
+
+@pytest.mark.parametrize("row", table(section("cron.md", "Time zones and clock changes")))
+def test_the_clock_changes_of_berlin_do_what_the_page_says(row: list[str]) -> None:
+    trigger = parse(words_of_code(row[0])[0], timezone="Europe/Berlin")
+    for day, told in zip(("2026-03-29", "2026-10-25"), row[1:], strict=True):
+        begin = from_text(f"{day}T00:00:00Z")
+        found = instants(trigger, begin - 1, begin + 7200 * SECOND - 1, 100)
+        assert [to_text(at)[11:16] for at in found] == re.findall(r"[0-9:]{5}", told), day
 
 
 # --- the protocol -------------------------------------------------------------------------------
