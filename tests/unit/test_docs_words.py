@@ -14,13 +14,13 @@ import pytest
 
 from leasebeat import CurrentRun, settings
 from leasebeat.errors import ExpressionError
-from leasebeat.executors import environment, http
+from leasebeat.executors import arguments, environment, http
 from leasebeat.executors.base import Launch
 from leasebeat.model.instant import SECOND, from_text, to_text
 from leasebeat.model.node import NodeState
 from leasebeat.model.run import TRANSITIONS, OutcomeKind, ReasonCode, RunKey, Status
 from leasebeat.model.schedule import Schedule
-from leasebeat.node.judge import ARGS_KEYS, LATER_ARGS
+from leasebeat.node.judge import ARGS_KEYS
 from leasebeat.settings import SECRETS, SECTIONS
 from leasebeat.store.base import Answer
 from leasebeat.triggers import instants, parse
@@ -165,7 +165,7 @@ def test_the_page_of_tasks_has_each_header_that_a_request_carries() -> None:
 
 def test_the_page_of_tasks_names_the_keys_that_are_not_built_yet() -> None:
     told = {word.removeprefix("args.") for word in words(section("tasks.md", "Not built yet"))}
-    assert set().union(*LATER_ARGS.values()) <= told
+    assert set(arguments.LATER) <= told
 
 
 # --- cron ---------------------------------------------------------------------------------------
