@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "executors": GROUND | {"executors", "context"},
     "alerts": GROUND | {"alerts"},
     # The node knows ports only: that is what lets the simulation drive it.
-    "node": (GROUND - {"settings"}) | PORTS | {"triggers", "node"},
+    "node": (GROUND - {"settings"}) | PORTS | {"triggers", "node", "executors.rules"},
     # The composition root picks; commands ask it.
     "host": GROUND | {"triggers"},
     "app": GROUND | {"host", "triggers", "node", "store", "gate", "coordination", "executors", "alerts"},

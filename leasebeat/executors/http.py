@@ -22,7 +22,7 @@ from urllib.parse import quote, urljoin
 
 import leasebeat
 from leasebeat.errors import LeasebeatError, StartFailed
-from leasebeat.executors import arguments, urls
+from leasebeat.executors import arguments, rules, urls
 from leasebeat.executors.base import Done, Launch
 from leasebeat.executors.environment import resolve, resolve_each
 from leasebeat.executors.leash import GuardianLeash
@@ -44,18 +44,12 @@ CONNECT_S = 10.0
 MOST_REDIRECTS = 5
 MOST_THREADS = 32
 LOOK_S = 0.25
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 _SUCCESS = range(200, 300)
 _REDIRECTS = (301, 302, 303, 307, 308)
 _KEEPS_METHOD = (307, 308)
 _HEADER_SAFE = "!#$%&'()*+,-./:;<=>?@[]^_`{|}~ "
-_CHECKS: dict[str, arguments.Check] = {
-    "method": arguments.one_of(*METHODS),
-    "headers": arguments.headers,
-    "body": arguments.body,
-    "success_codes": arguments.codes,
-}
+_CHECKS = rules.ARGS["http"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from leasebeat.executors import arguments, python_call
+from leasebeat.executors import arguments, python_call, rules
 from leasebeat.executors.options import ExecutorOptions
 from leasebeat.model.schedule import Schedule
 
-_IN_PROCESS: dict[str, arguments.Check] = {
-    "kwargs": arguments.keywords,
-    "env": arguments.texts_by_name,
-    "cwd": arguments.absolute_path,
-}
-_IN_THREAD: dict[str, arguments.Check] = {"kwargs": arguments.keywords}
+_IN_PROCESS = rules.ARGS["python"]
+_IN_THREAD = {"kwargs": arguments.keywords}
 
 
 def refuse(schedule: Schedule, options: ExecutorOptions) -> str | None:

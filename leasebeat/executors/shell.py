@@ -20,7 +20,7 @@ from typing import cast
 
 from leasebeat import logs
 from leasebeat.errors import LeasebeatError, StartFailed
-from leasebeat.executors import arguments
+from leasebeat.executors import arguments, rules
 from leasebeat.executors.base import RESULT_BYTES, Done, Launch
 from leasebeat.executors.become import CAUSE_LEASH, CAUSE_START
 from leasebeat.executors.environment import (
@@ -48,13 +48,7 @@ LINGER_S = 0.5
 NOT_STARTED = frozenset({126, 127})
 """Exit codes by which a shell says that it could not run the command or did not find it."""
 
-_CHECKS: dict[str, arguments.Check] = {
-    "env": arguments.texts_by_name,
-    "cwd": arguments.absolute_path,
-    "stdin": arguments.text,
-    "success_codes": arguments.codes,
-    "leftovers": arguments.one_of("kill", "leave"),
-}
+_CHECKS = rules.ARGS["shell"]
 
 STOP_REASONS = {
     OutcomeKind.TIMED_OUT: ReasonCode.TIMEOUT,

@@ -14,7 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from leasebeat.errors import Busy, DefinitionError, Duplicate, StoreError, Unavailable, Unknown
+from leasebeat.errors import (
+    Busy,
+    DefinitionError,
+    Duplicate,
+    LeasebeatError,
+    Refused,
+    StoreError,
+    Unavailable,
+    Unknown,
+)
 from leasebeat.logs import event
 from leasebeat.model.instant import SECOND, Instant, Micros
 from leasebeat.model.schedule import PEOPLES_COLUMNS, RowDict, Schedule, schedule_from_row
@@ -187,11 +196,11 @@ class Catalog:
                 continue
             except (Unknown, Unavailable):
                 raise
-            except StoreError as refusal:
+            except (StoreError, Refused) as refusal:
                 self._see_one_by_one(rows, refusal)
             return
 
-    def _see_one_by_one(self, rows: Sequence[SeenRow], refusal: StoreError) -> None:
+    def _see_one_by_one(self, rows: Sequence[SeenRow], refusal: LeasebeatError) -> None:
         """The store refuses the batch: one bad row must not keep the others from being read."""
         if len(rows) > 1:
             for row in rows:

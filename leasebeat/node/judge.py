@@ -11,22 +11,13 @@ import json
 from collections.abc import Iterator
 
 from leasebeat.errors import DefinitionError
+from leasebeat.executors import rules
 from leasebeat.model.instant import DAY
 from leasebeat.model.schedule import RowDict, Schedule, schedule_from_row
 from leasebeat.triggers import trigger_for
 
-ARGS_KEYS: dict[str, frozenset[str]] = {
-    "shell": frozenset({"env", "cwd", "stdin", "success_codes", "leftovers"}),
-    "python": frozenset({"env", "cwd", "kwargs"}),
-    "http": frozenset({"method", "headers", "body", "success_codes"}),
-}
+ARGS_KEYS: dict[str, frozenset[str]] = {kind: frozenset(checks) for kind, checks in rules.ARGS.items()}
 """The keys of `args` that each kind knows."""
-
-LATER_ARGS: dict[str, frozenset[str]] = {
-    "shell": frozenset({"memory_mb", "pids_max"}),
-    "python": frozenset({"stdin", "success_codes", "leftovers", "memory_mb", "pids_max"}),
-}
-"""Keys that have a meaning for the kind, and that this build cannot honour yet."""
 
 BUILT: dict[str, tuple[object, ...]] = {
     "kind": (
@@ -68,7 +59,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "misfire_grace_s": (0, _TEN_YEARS_S),
     "timeout_s": (0, _TEN_YEARS_S),
     "retry_delay_s": (0, _TEN_YEARS_S),
-    "retry_backoff": (0, 100),
+    "retry_backoff": (1, 100),
     "retries": (-1, 1_000_000),
     "starts_at": (0, _LAST),
     "ends_at": (0, _LAST),
@@ -81,8 +72,8 @@ def judge(row: RowDict) -> Schedule:
     schedule = schedule_from_row(row)
     problems = [
         *_not_built(schedule),
-        *_unknown_args(schedule),
         *_out_of_bounds(schedule),
+        *rules.problems(schedule),
         *_unusable(schedule),
     ]
     if problems:
@@ -107,14 +98,6 @@ def _as_written(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _unknown_args(schedule: Schedule) -> Iterator[str]:
-    known = ARGS_KEYS.get(schedule.kind, frozenset())
-    for key in sorted(schedule.args.keys() - known):
-        later = key in LATER_ARGS.get(schedule.kind, ())
-        what = f"args.{key} is not built yet for" if later else f"args has the unknown key {key!r} for"
-        yield f"{what} kind {schedule.kind}, which knows {', '.join(sorted(known))}"
-
-
 def _out_of_bounds(schedule: Schedule) -> Iterator[str]:
     for column, (least, most) in BOUNDS.items():
         value = getattr(schedule, column)
@@ -123,8 +106,6 @@ def _out_of_bounds(schedule: Schedule) -> Iterator[str]:
 
 
 def _unusable(schedule: Schedule) -> Iterator[str]:
-    if not schedule.command.strip():
-        yield "command is empty; write what to run"
     if (
         schedule.starts_at is not None
         and schedule.ends_at is not None

@@ -91,7 +91,14 @@ def test_a_good_row_is_a_schedule():
         ("cron", "61 * * * *", "61"),
         ("timezone", "Europe/Berlim", "Berlin"),
         ("args", "{bad", "args"),
-        ("args", '{"cmd": 1}', "unknown key 'cmd'"),
+        ("args", '{"cmd": 1}', "args.cmd is unknown"),
+        ("args", '{"memory_mb": 1}', "not built yet"),
+        ("args", '{"env": [1]}', "args.env"),
+        ("args", '{"cwd": "here"}', "args.cwd"),
+        ("args", '{"success_codes": ["a"]}', "args.success_codes"),
+        ("after_rule", "done", "not built yet"),
+        ("misfire_grace_s", 1e12, "out of bounds"),
+        ("retry_backoff", 1e200, "out of bounds"),
         ("args", '["a"]', "JSON object"),
         ("kind", "publish", "not built yet"),
         ("route", "all", "not built yet"),
@@ -113,10 +120,35 @@ def test_what_cannot_be_used_is_refused_with_its_reason(column: str, value: obje
         judge({**ROW, "starts_at": 5, column: value})
 
 
+@pytest.mark.parametrize(
+    ("kind", "command", "args"),
+    [
+        ("python", "nope", None),
+        ("python", "a:b:c", None),
+        ("python", "os.system", None),
+        ("python", "a.b:c", '{"kwargs": [1]}'),
+        ("http", "x", None),
+        ("http", "ftp://x", None),
+        ("http", "http://u:pw@h/", None),
+        ("http", "http://h/", '{"method": "BREW"}'),
+    ],
+)
+def test_what_no_host_could_run_is_refused_by_its_kind(kind: str, command: str, args: str | None):
+    with pytest.raises(DefinitionError, match=r"command = |args\."):
+        judge({**ROW, "kind": kind, "command": command, "args": args})
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"), [("python", "pack.mod:Class.method"), ("http", "https://h/p?q=1"), ("shell", "true")]
+)
+def test_what_a_host_can_run_is_accepted(kind: str, command: str):
+    assert judge({**ROW, "kind": kind, "command": command}).kind == kind
+
+
 def test_all_problems_of_a_row_are_told_at_once():
     with pytest.raises(DefinitionError) as found:
         judge({**ROW, "cron": "x", "route": "all", "args": '{"k": 1}'})
-    assert all(word in str(found.value) for word in ("route", "'k'", "x"))
+    assert all(word in str(found.value) for word in ("route", "args.k", "x"))
 
 
 def row(n: int) -> FinishRow:

@@ -1,0 +1,53 @@
+"""What the `command` and `args` of a row must be like, by its kind, on whatever host.
+
+The verdict on a row asks here, so that what no host can run is a problem row and never a run that
+fails. What one host forbids (`[node] allow_*`) is its executors' to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from leasebeat.executors import arguments, python_call, urls
+from leasebeat.model.schedule import Schedule
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+
+ARGS: Mapping[str, Mapping[str, arguments.Check]] = {
+    "shell": {
+        "env": arguments.texts_by_name,
+        "cwd": arguments.absolute_path,
+        "stdin": arguments.text,
+        "success_codes": arguments.codes,
+        "leftovers": arguments.one_of("kill", "leave"),
+    },
+    "python": {
+        "kwargs": arguments.keywords,
+        "env": arguments.texts_by_name,
+        "cwd": arguments.absolute_path,
+    },
+    "http": {
+        "method": arguments.one_of(*METHODS),
+        "headers": arguments.headers,
+        "body": arguments.body,
+        "success_codes": arguments.codes,
+    },
+}
+"""The keys of `args` that each kind knows, and what may stand behind them."""
+
+
+def problems(schedule: Schedule) -> Iterator[str]:
+    """What makes the row unusable for its kind, one sentence each."""
+    if schedule.kind not in ARGS:
+        return
+    yield from arguments.problems_of_args(schedule.args, ARGS[schedule.kind])
+    if expected := _expected_command(schedule.kind, schedule.command):
+        yield f"command = {schedule.command!r}: {expected}"
+
+
+def _expected_command(kind: str, command: str) -> str | None:
+    if not command.strip() or "\0" in command:
+        return "it is empty; write what to run"
+    if kind == "python" and not python_call.COMMAND.fullmatch(command):
+        return "expected package.module:function"
+    return urls.problem_of(command, "*") if kind == "http" else None
