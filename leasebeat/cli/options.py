@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from leasebeat.cli.exits import with_place
+from leasebeat.cli.exits import Usage, with_place
 from leasebeat.errors import NoStore
 from leasebeat.settings import Settings, load
 
 if TYPE_CHECKING:
     from leasebeat.store.desk import Desk
 
-__all__ = ["COMMON", "Common", "desk_of", "flag", "settings_of"]
+__all__ = ["COMMON", "Common", "check_count", "desk_of", "flag", "settings_of"]
 
 
 def flag(text: str, name: str | Sequence[str] | None = None) -> Parameter:
@@ -35,6 +35,14 @@ class Common:
 
 
 COMMON = Common()
+
+_MOST = 10_000
+
+
+def check_count(count: int) -> None:
+    """Whether `-n` is so many as may be shown. Raises Usage."""
+    if not 1 <= count <= _MOST:
+        raise Usage(f"-n {count}: expected 1 to {_MOST}")
 
 
 def settings_of(common: Common) -> Settings:

@@ -9,17 +9,14 @@ from cyclopts import Parameter
 
 from leasebeat.cli.exits import DONE, Usage
 from leasebeat.cli.moments import instant
-from leasebeat.cli.options import COMMON, Common, desk_of
-from leasebeat.cli.output import Column, print_json, print_table
-from leasebeat.cli.upcoming import next_of, next_of_trigger
+from leasebeat.cli.options import COMMON, Common, check_count, desk_of
+from leasebeat.cli.output import Column, print_json, print_line, print_table
+from leasebeat.cli.upcoming import next_of, why_never
 from leasebeat.model.instant import Instant, from_datetime, to_datetime, to_text
-from leasebeat.model.schedule import schedule_from_row
+from leasebeat.model.schedule import Schedule, schedule_from_row
 from leasebeat.runtime import SystemRuntime
-from leasebeat.triggers import parse
 
 __all__ = ["preview"]
-
-MOST = 10_000
 
 
 def preview(
@@ -46,33 +43,29 @@ def preview(
         raise Usage("preview: expected a schedule's NAME or --cron EXPRESSION, one of the two")
     if timezone is not None and cron is None:
         raise Usage(f"--timezone {timezone!r}: a schedule has its own; it goes with --cron")
-    if not 1 <= count <= MOST:
-        raise Usage(f"-n {count}: expected 1 to {MOST}")
+    check_count(count)
     begin = None if start is None else instant("--from", start)
-    zone, found = (
-        (timezone or "UTC", _of_expression(cron, timezone or "UTC", begin, count))
+    schedule, now = (
+        (Schedule(0, "", cron, "", timezone=timezone or "UTC"), from_datetime(SystemRuntime().wall()))
         if cron is not None
-        else _of_schedule(name or "", begin, count, common)
+        else _of_store(name or "", common)
     )
-    _show(found, zone, common)
+    _show(schedule, next_of(schedule, now if begin is None else begin, count), common)
     return DONE
 
 
-def _of_expression(cron: str, timezone: str, begin: Instant | None, count: int) -> list[Instant]:
-    trigger = parse(cron, timezone=timezone)
-    now = from_datetime(SystemRuntime().wall()) if begin is None else begin
-    return next_of_trigger(trigger, now, count)
-
-
-def _of_schedule(name: str, begin: Instant | None, count: int, common: Common) -> tuple[str, list[Instant]]:
+def _of_store(name: str, common: Common) -> tuple[Schedule, Instant]:
     with desk_of(common) as desk:
-        schedule = schedule_from_row(desk.schedule(name))
-        return schedule.timezone, next_of(schedule, desk.now() if begin is None else begin, count)
+        return schedule_from_row(desk.schedule(name)), desk.now()
 
 
-def _show(found: list[Instant], zone: str, common: Common) -> None:
+def _show(schedule: Schedule, found: list[Instant], common: Common) -> None:
+    zone = schedule.timezone
     if common.json:
         print_json([to_text(at) for at in found])
+        return
+    if not found:
+        print_line(why_never(schedule))
         return
     local = ZoneInfo(zone)
     print_table(

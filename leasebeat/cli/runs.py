@@ -13,10 +13,12 @@ from cyclopts import Parameter
 
 from leasebeat.cli.exits import DONE, FAILED, Usage
 from leasebeat.cli.moments import key_parts, moment_ago
-from leasebeat.cli.options import COMMON, Common, desk_of, flag
+from leasebeat.cli.options import COMMON, Common, check_count, desk_of, flag
 from leasebeat.cli.output import Column, cell, note, plain, print_json, print_line, print_table
+from leasebeat.cli.select import is_pattern
 from leasebeat.cli.text import visible_lines
-from leasebeat.errors import NotFound
+from leasebeat.cli.upcoming import standings
+from leasebeat.errors import DefinitionError, NotFound
 from leasebeat.model.instant import Instant
 from leasebeat.model.node import NodeState
 from leasebeat.model.run import ENDED, RunKey, Status, key_text
@@ -73,6 +75,9 @@ def run_now(
     """Run a schedule now, beside its fires."""
     _check_args(args)
     with desk_of(common) as desk:
+        (standing,) = standings(desk, [desk.schedule(name)])
+        if standing.problem:
+            raise DefinitionError(f"{name!r} cannot be run: {standing.told}; mend it with `leasebeat edit`")
         key = desk.run_now(name, args=args, requested_by=getpass.getuser())
         if wait:
             return _wait(desk, name, key, common)
@@ -172,8 +177,11 @@ def runs(
     common: Common = COMMON,
 ) -> int:
     """List runs, the newest last."""
+    check_count(count)
     statuses = [*(status or []), *(TROUBLE if failed else ())]
     with desk_of(common) as desk:
+        if pattern is not None and not is_pattern(pattern):
+            _check_known(desk, pattern)
         start = None if since is None else moment_ago("--since", since, desk.now())
         look = _Look(desk, pattern, statuses, start)
         if follow:
@@ -184,6 +192,12 @@ def runs(
     else:
         print_table(RUN_COLUMNS, [run_cells(record) for record in records])
     return DONE
+
+
+def _check_known(desk: Desk, name: str) -> None:
+    """Whether a schedule is called so, or was before it was removed. Raises NotFound."""
+    if not desk.ids_of(name):
+        desk.schedule(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +264,21 @@ def logs(
         run = run_record(desk.run(key))
         number = cast("int", run["attempt"]) if attempt is None else attempt
         output = desk.output(key, number)
+    if not run["attempt"]:
+        raise NotFound(f"{run['key']} {_unbegun(run)}")
     if not 1 <= number <= cast("int", run["attempt"]):
         raise NotFound(
             f"{run['key']} has no attempt {number}; it is {run['status']}, attempt {run['attempt']}"
         )
     _print_output(run, number, output or _nothing(run, number), common)
     return DONE
+
+
+def _unbegun(run: Mapping[str, object]) -> str:
+    if run["status"] not in ENDED:
+        return f"is {run['status']} and has not begun: it has no output yet"
+    why = run["reason"] or run["reason_code"]
+    return f"was {run['status']}{f' ({why})' if why else ''}: it has no output"
 
 
 def _nothing(run: Mapping[str, object], attempt: int) -> Record:
@@ -271,6 +294,7 @@ def _nothing(run: Mapping[str, object], attempt: int) -> Record:
 
 
 def _newest(desk: Desk, name: str) -> RunKey:
+    _check_known(desk, name)
     for row in desk.runs(name, (), None, FOLLOWED):
         if row["attempt"]:
             return RunKey(row["fire_at"], row["schedule_id"], row["shard"])

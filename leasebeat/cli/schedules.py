@@ -11,11 +11,11 @@ from cyclopts import Parameter
 from leasebeat.cli.columns import COLUMNS, Columns, assignments, read
 from leasebeat.cli.exits import DONE, Usage
 from leasebeat.cli.moments import length
-from leasebeat.cli.options import COMMON, Common, desk_of, flag
+from leasebeat.cli.options import COMMON, Common, check_count, desk_of, flag
 from leasebeat.cli.output import Column, plain, print_facts, print_json, print_line, print_table, seconds
 from leasebeat.cli.runs import RUN_COLUMNS, run_cells, run_record
-from leasebeat.cli.select import named
-from leasebeat.cli.upcoming import Standing, next_of, standings
+from leasebeat.cli.select import is_pattern, named
+from leasebeat.cli.upcoming import Standing, next_of, standings, why_never
 from leasebeat.model.instant import SECOND, Instant, to_text
 from leasebeat.node.judge import judge
 from leasebeat.store.session import Record
@@ -105,17 +105,18 @@ def edit(
 
 def _tell(desk: Desk, name: str, done: str, common: Common) -> None:
     row = desk.schedule(name)
-    record = _record(row, standings(desk, [row])[0], desk.now())
+    (standing,) = standings(desk, [row])
+    record = _record(row, standing, desk.now())
     if common.json:
         print_json(record)
     else:
-        print_line(f"{done} {name}; {_when(record)}")
+        print_line(f"{done} {name}; {_when(record, standing)}")
 
 
-def _when(record: Mapping[str, object]) -> str:
+def _when(record: Mapping[str, object], standing: Standing) -> str:
     if not record["enabled"]:
         return "it is paused"
-    return f"next at {record['next_at']}" if record["next_at"] else "it never fires by itself again"
+    return f"next at {record['next_at']}" if record["next_at"] else why_never(standing.schedule)
 
 
 def _record(row: Record, standing: Standing, now: Instant) -> dict[str, object]:
@@ -141,6 +142,8 @@ def list_(
     """List schedules: when they fire next, how they ended last, what is wrong with them."""
     with desk_of(common) as desk:
         rows = desk.schedules(pattern)
+        if pattern is not None and not rows and not is_pattern(pattern):
+            desk.schedule(pattern)  # says that there is none
         standing, now = standings(desk, rows), desk.now()
     records = [_record(row, one, now) for row, one in zip(rows, standing, strict=True)]
     if common.json:
@@ -174,6 +177,7 @@ def show(
     common: Common = COMMON,
 ) -> int:
     """Show one schedule: its definition, what is wrong with it, its next fires and last runs."""
+    check_count(count)
     with desk_of(common) as desk:
         row = desk.schedule(name)
         (standing,), now = standings(desk, [row]), desk.now()

@@ -13,12 +13,13 @@ from leasebeat.model.schedule import Schedule
 from leasebeat.node.judge import judge
 from leasebeat.store.rows import Version
 from leasebeat.store.session import Record
-from leasebeat.triggers import Trigger, trigger_for
+from leasebeat.triggers import trigger_for
+from leasebeat.triggers.words import AtTrigger, ManualTrigger
 
 if TYPE_CHECKING:
     from leasebeat.store.desk import Desk
 
-__all__ = ["Standing", "next_of", "next_of_trigger", "problem_of", "standings"]
+__all__ = ["Standing", "next_of", "problem_of", "standings", "why_never"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,14 @@ def problem_of(row: Record) -> str | None:
     return None
 
 
-def next_of_trigger(
-    trigger: Trigger, start: Instant, count: int, end: Instant | None = None
-) -> list[Instant]:
-    """The first `count` instants at or after `start`, and before `end`."""
+def next_of(schedule: Schedule, start: Instant, count: int) -> list[Instant]:
+    """The first `count` instants at or after `start` within the schedule's window, enabled or not.
+
+    Raises ExpressionError.
+    """
+    trigger, end = trigger_for(schedule), schedule.ends_at
+    after = (start if schedule.starts_at is None else max(start, schedule.starts_at)) - 1
     found: list[Instant] = []
-    after = start - 1
     while len(found) < count:
         instant = trigger.next(after)
         if instant is None or (end is not None and instant >= end):
@@ -93,7 +96,11 @@ def next_of_trigger(
     return found
 
 
-def next_of(schedule: Schedule, start: Instant, count: int) -> list[Instant]:
-    """The same within the schedule's window, enabled or not. Raises ExpressionError."""
-    begin = start if schedule.starts_at is None else max(start, schedule.starts_at)
-    return next_of_trigger(trigger_for(schedule), begin, count, schedule.ends_at)
+def why_never(schedule: Schedule | None) -> str:
+    """Why there is no next instant."""
+    trigger = trigger_for(schedule) if schedule else None
+    if isinstance(trigger, ManualTrigger):
+        return "it fires only when run by hand"
+    if isinstance(trigger, AtTrigger) and schedule and schedule.starts_at is schedule.ends_at is None:
+        return "its instant is over"
+    return "it never fires by itself again"

@@ -207,10 +207,10 @@ class Desk:
         }
         if pattern is None:
             return self._session.query("desk_runs", **wanted)
-        ids = self._ids_of(pattern)
+        ids = self.ids_of(pattern)
         return self._session.query("desk_runs_of", ids=json.dumps(ids), **wanted) if ids else []
 
-    def _ids_of(self, pattern: str) -> list[int]:
+    def ids_of(self, pattern: str) -> list[int]:
         """Schedules that are called so; if none is, those that were called so before they were removed."""
         there = [(record["id"], record["name"]) for record in self._session.query("desk_names")]
         found = [schedule_id for schedule_id, name in there if fnmatchcase(name, pattern)]

@@ -194,6 +194,22 @@ def test_logs_of_what_never_began_are_not_found(backup: Commands) -> None:
     assert backup("logs", KEY, "--attempt", "3").code == 3
 
 
+def test_logs_of_a_run_without_an_attempt_say_what_became_of_it(backup: Commands) -> None:
+    backup.put_run("backup", AT, "skipped", reason_code="overlap", reason="an earlier run is open")
+    result = backup("logs", KEY)
+    assert result.code == 3
+    assert f"{KEY} was skipped (an earlier run is open): it has no output" in result.err
+    backup.sql("UPDATE runs SET status = 'queued'")
+    assert f"{KEY} is queued and has not begun: it has no output yet" in backup("logs", KEY).err
+
+
+def test_a_schedule_that_cannot_be_used_is_not_run(backup: Commands) -> None:
+    backup.sql("UPDATE schedules SET cron = 'whenever'")
+    result = backup("run", "backup")
+    assert (result.code, result.out, "'whenever'" in result.err) == (4, "", True)
+    assert backup.json("runs") == []
+
+
 def test_logs_of_what_printed_nothing_are_empty(backup: Commands) -> None:
     backup.put_run("backup", AT, "running", attempt=2)
     result = backup("logs", KEY)

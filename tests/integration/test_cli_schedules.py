@@ -113,6 +113,29 @@ def test_list_takes_a_pattern(three: Commands) -> None:
     assert three.json("list", "nothing*") == []
 
 
+def test_a_plain_name_that_no_schedule_has_is_not_found(three: Commands) -> None:
+    for command in ("list", "runs", "logs"):
+        result = three(command, "unknown")
+        assert (result.code, result.out) == (3, "")
+        assert "no schedule is called 'unknown'; `leasebeat list` shows them all" in result.err
+
+
+@pytest.mark.parametrize(
+    ("cron", "told"),
+    [("@manual", "it fires only when run by hand"), ("@at 2020-01-01T00:00:00Z", "its instant is over")],
+)
+def test_add_says_why_a_schedule_does_not_fire(cron: str, told: str, lb_on_sqlite: Commands) -> None:
+    result = lb_on_sqlite("add", "backup", "--cron", cron, "--command", "true")
+    assert (result.code, result.out) == (0, f"added backup; {told}\n")
+
+
+@pytest.mark.parametrize("words", [["runs"], ["show", "backup"]])
+@pytest.mark.parametrize("count", ["0", "-1", "10001"])
+def test_a_count_of_nothing_is_a_usage_error(words: list[str], count: str, lb_on_sqlite: Commands) -> None:
+    result = lb_on_sqlite(*words, "-n", count)
+    assert (result.code, f"-n {count}: expected 1 to 10000" in result.err) == (2, True)
+
+
 def test_list_tells_the_last_status_and_the_problem_of_a_row_edited_by_hand(three: Commands) -> None:
     three.put_run("backup", "2026-11-20 03:00:00", "failed")
     three.sql("UPDATE schedules SET cron = 'whenever' WHERE name = 'billing/open'")

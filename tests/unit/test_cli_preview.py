@@ -42,6 +42,17 @@ def test_preview_of_what_is_past_is_an_empty_list(capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out) == []
 
 
+@pytest.mark.parametrize(
+    ("cron", "told"),
+    [("@manual", "it fires only when run by hand"), ("@at 2026-01-01T00:00:00Z", "its instant is over")],
+)
+def test_preview_says_why_there_is_no_instant(
+    cron: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["preview", "--cron", cron, "--from", "2026-11-20T00:00:00Z"]) == 0
+    assert capsys.readouterr().out == f"{told}\n"
+
+
 def test_an_expression_that_cannot_be_used_is_refused_with_exit_code_4(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
