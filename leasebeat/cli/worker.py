@@ -9,7 +9,7 @@ from pathlib import Path
 
 from leasebeat import __version__
 from leasebeat.cli.exits import complain, with_place
-from leasebeat.errors import LeasebeatError, NoStore
+from leasebeat.errors import LeasebeatError, NoStore, SettingsError
 
 __all__ = ["main", "overrides", "parser"]
 
@@ -56,7 +56,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def overrides(options: argparse.Namespace, found: argparse.ArgumentParser) -> dict[str, str]:
-    """The settings that the flags name; exits with 2 where `--set` names no setting."""
+    """The settings that the flags name.
+
+    Exits with 2 where `--set` is no SECTION.KEY=VALUE. Raises SettingsError where it names no setting.
+    """
     named = {setting: getattr(options, flag) for flag, setting in _FLAGS.items()}
     result = {setting: value for setting, value in named.items() if value is not None}
     if options.log_json:
@@ -64,9 +67,12 @@ def overrides(options: argparse.Namespace, found: argparse.ArgumentParser) -> di
     pairs: list[str] = options.settings
     for pair in pairs:
         setting, equals, value = pair.partition("=")
-        if not equals or setting not in _settings():
-            near = difflib.get_close_matches(setting, _settings(), n=1) or ["node.beat_s"]
-            found.error(f"--set {pair!r}: expected SECTION.KEY=VALUE, like {near[0]}=...")
+        if not equals or not setting:
+            found.error(f"--set {pair!r}: expected SECTION.KEY=VALUE, like node.beat_s=5")
+        if setting not in _settings():
+            near = difflib.get_close_matches(setting, _settings(), n=1)
+            advice = f"did you mean {near[0]}?" if near else "expected SECTION.KEY=VALUE, like node.beat_s=5"
+            raise SettingsError(f"--set {setting}: unknown key; {advice}")
         result[setting] = value
     return result
 
@@ -82,11 +88,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = parser()
     try:
         options = found.parse_args(argv)
-        named = overrides(options, found)
+        return _run(options, overrides(options, found))
     except SystemExit as end:  # argparse ends the process itself; as a function we give the code
         return int(end.code or 0)
-    try:
-        return _run(options, named)
     except LeasebeatError as problem:
         return complain(problem)
 

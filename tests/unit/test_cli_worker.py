@@ -37,10 +37,28 @@ def test_set_reaches_every_setting_and_keeps_equal_signs() -> None:
     }
 
 
-@pytest.mark.parametrize("pair", ["beat_s=5", "node.beat_s", "=", "node.beats=5"])
-def test_a_set_that_names_no_setting_is_exit_code_2(pair: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("pair", ["node.beat_s", "=", "=5"])
+def test_a_set_without_a_key_and_a_value_is_exit_code_2(
+    pair: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["worker", "--set", pair]) == 2
-    assert "expected SECTION.KEY=VALUE, like node.beat_s=" in capsys.readouterr().err
+    assert "expected SECTION.KEY=VALUE, like node.beat_s=5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("pair", "advice"),
+    [
+        ("node.slotz=2", "did you mean node.slots?"),
+        ("beat_s=5", "did you mean node.beat_s?"),
+        ("x=5", "expected SECTION.KEY=VALUE, like node.beat_s=5"),
+    ],
+)
+def test_a_set_of_an_unknown_setting_is_exit_code_78_and_names_the_nearest(
+    pair: str, advice: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["worker", "--set", pair]) == 78
+    setting = pair.partition("=")[0]
+    assert capsys.readouterr().err == f"leasebeat: --set {setting}: unknown key; {advice}\n"
 
 
 def test_a_flag_that_does_not_exist_is_exit_code_2() -> None:
