@@ -253,7 +253,8 @@ class PythonPool:
             job.begun = True
             return
         self._read_all(child)
-        if answer["last"] or child.runs >= self._options.python_recycle_runs:
+        most = self._options.python_recycle_runs
+        if answer["last"] or (most and child.runs >= most):
             child.retired = True
         if job.stopped is not None:
             return  # the signal is on its way, and with it the child's end
