@@ -123,17 +123,16 @@ class History:
         record: Record,
         commits: Commits,
         versions: Iterable[Version],
-        said_gone: Iterable[str],
     ) -> None:
         self._record = record
         self._commits = commits
-        self._said_gone = frozenset(said_gone)
         self._runs_as = {(v.schedule_id, v.version, v.updated_at, v.runs_as) for v in versions}
         self._moves = [self._move(row) for row in rows if row.kind == "watermark"]
         self._edits: dict[int, list[tuple[Instant, RowChange]]] = {}
         for commit, row in self._last_words(rows):
             self._edits.setdefault(row.what["id"], []).append((commit[0], self._edit(row, commit[1])))
         edits = [edit for found in self._edits.values() for _, edit in found]
+        self._ends = [row for row in rows if row.kind == "run" and _is_end(row)]
         nodes = [self._node(row) for row in rows if row.kind == "node"]
         runs = [self._run(row) for row in rows if row.kind == "run"]
         self.entries: list[Any] = [*edits, *self._moves, *nodes, *runs]
@@ -146,8 +145,17 @@ class History:
 
     def _node(self, row: Written) -> NodeChange:
         what = row.what
-        watched = what["id"] not in self._said_gone
+        sent = self._record.statement(row.connection, row.began)
+        watched = sent.name != "purge" or bool(sent.params["watched"])
         return NodeChange(row.at, what["id"], what["was"], what["state"], what["beat_at"], watched)
+
+    def _uncommitted_ends(self, row: Written) -> list[Instant]:
+        return [
+            end.at
+            for end in self._ends
+            if end.what["schedule_id"] == row.what["schedule_id"]
+            and end.at <= row.began <= self._record.committed_by(end.connection, end.began)
+        ]
 
     def _last_words(self, rows: Sequence[Written]) -> list[tuple[Commit, Written]]:
         """Of each schedule and transaction the last change, in the order of the commits."""
@@ -184,11 +192,14 @@ class History:
         )
 
     def _snapshot(self, row: Written) -> Instant:
-        """When an insert looked at the schedules: after it began, before its first row.
+        """When an insert looked at the tables: after it began, before its first row.
 
         An edit takes hold between its COMMIT and the answer to that. If one took hold while the insert
-        may have been about to look, and is what the insert saw, then it looked after that edit.
+        may have been about to look, and is what the insert saw, then it looked after that edit. A run
+        whose end was written, but perhaps not committed yet when it looked, was open to it.
         """
+        if row.what["status"] == "skipped":
+            return min([row.began, *self._uncommitted_ends(row)])
         for sent, edit in self._edits.get(row.what["schedule_id"], []):
             if edit.row is None or not sent <= row.at or not edit.at > row.began:
                 continue
@@ -196,6 +207,10 @@ class History:
             if seen in self._runs_as:
                 return edit.at
         return row.began
+
+
+def _is_end(row: Written) -> bool:
+    return row.what["was"] is not None and row.what["status"] not in ("queued", "running")
 
 
 def _writer(params: Mapping[str, Any], key: RunKey) -> tuple[str, int] | None:

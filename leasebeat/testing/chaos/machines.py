@@ -159,16 +159,12 @@ class Fleet:
     patches: Mapping[str, str]
     leashes: bool
     lives: list[Life] = field(default_factory=list[Life])
-    said_gone: set[str] = field(default_factory=set[str])  #: node ids known to be dead by their process
 
     def is_gone(self, facts: NodeFacts) -> bool:
         """Whether that process and its tasks are dead."""
         life = self.lives[facts.pid]
         with self.timers.lock:
-            gone = life.process.dead and not life.guardian.running()
-        if gone:
-            self.said_gone.add(facts.id)
-        return gone
+            return life.process.dead and not life.guardian.running()
 
     def close(self) -> None:
         """End all that is left of all lives."""
@@ -209,8 +205,11 @@ class Machine:
 
     def boot(self) -> None:
         """Start the worker: new threads, a new node id, the same name."""
-        if self.up:
-            return
+        with self._fleet.timers.lock:  # from several threads: a restart after a drain, or after a crash
+            if not self.up:
+                self._boot()
+
+    def _boot(self) -> None:
         life = self.life = self._born()
         runtime, fleet = _Runtime(), self._fleet
         executor = _Executor(life.guardian, life.door, fleet.timers.lock)

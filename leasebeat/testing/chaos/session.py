@@ -8,9 +8,11 @@ server can name them, and the errors counted.
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 from pymysql import MySQLError
 from pymysql.connections import Connection
@@ -32,12 +34,17 @@ CODES = {1205: "lock waits", 1213: "deadlocks", 1062: "duplicates", 1317: "kille
 """Errors of the server that are counted by name."""
 
 
-class Sent(NamedTuple):
-    """A statement that a worker sent."""
+_NEVER: Instant = 1 << 60
+
+
+@dataclass(slots=True)
+class Sent:
+    """A statement that somebody sent, and when its answer came."""
 
     at: Instant
     name: str
     params: Mapping[str, SqlValue]
+    answered: Instant = _NEVER
 
 
 class Record:
@@ -47,13 +54,24 @@ class Record:
         self.sent: dict[int, list[Sent]] = {}
         self.counts: Counter[str] = Counter()
 
-    def note(self, connection: int, name: str, params: Mapping[str, SqlValue]) -> None:
+    def note(self, connection: int, name: str, params: Mapping[str, SqlValue]) -> Sent:
         """Before it is sent. A restarted server gives the same numbers again."""
-        self.sent.setdefault(connection, []).append(Sent(store_now(), name, params))
+        sent = Sent(store_now(), name, params)
+        self.sent.setdefault(connection, []).append(sent)
+        return sent
 
     def statement(self, connection: int, began: Instant) -> Sent:
         """What that connection was doing when the server began something for it."""
-        return [sent for sent in self.sent[connection] if sent.at <= began][-1]
+        return self.sent[connection][self._index(connection, began)]
+
+    def committed_by(self, connection: int, began: Instant) -> Instant:
+        """When what was begun then was surely committed: the answer to it, or to the COMMIT behind it."""
+        sent, index = self.sent[connection], self._index(connection, began)
+        commits = index + 1 < len(sent) and sent[index + 1].name == "COMMIT"
+        return sent[index + commits].answered
+
+    def _index(self, connection: int, began: Instant) -> int:
+        return bisect_right(self.sent[connection], began, key=lambda sent: sent.at) - 1
 
 
 class Door:
@@ -112,10 +130,12 @@ class ChaosSession(MysqlSession):
         self, connection: _Connection, name: str, text: str, params: dict[str, SqlValue]
     ) -> tuple[DictCursor, int]:
         self._door()
-        self._record.note(thread_of(connection), name, params)
+        sent = self._record.note(thread_of(connection), name, params)
         self._record.counts["statements"] += 1
         try:
-            return super()._send(connection, name, text, params)
+            done = super()._send(connection, name, text, params)
+            sent.answered = store_now()
+            return done
         finally:
             self._door()
 
