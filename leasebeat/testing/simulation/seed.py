@@ -79,6 +79,8 @@ def run_seed(seed: int, plan: Plan | None = None) -> Report:
         calm = _live(world, random, plan)
     evidence = _evidence(world, calm, calm_links)
     violations = [*broken.found, *check(evidence)]
+    for process, _ in world.processes.values():  # a strand that never ends holds its whole world in memory
+        process.crash()
     return Report(seed, violations, _totals(world), time.process_time() - began, world.journal)
 
 
