@@ -46,6 +46,7 @@ class Tasks(Evidence):
         self.behaviours: dict[str, Behaviour] = {}  #: by command
 
     def begin(self, launch: Launch) -> None:
+        """Write down that a task began."""
         now, schedule = store_now(), launch.schedule
         began = TaskBegin(
             at=now,
@@ -61,9 +62,11 @@ class Tasks(Evidence):
         self.journal.append(began)
 
     def end(self, launch: Launch) -> None:
+        """Write down that it ended."""
         self.journal.append(TaskEnd(store_now(), launch.key, launch.attempt, launch.node_id))
 
     def behaviour(self, launch: Launch, random: Random) -> tuple[float, Outcome]:
+        """What this attempt shall do."""
         what = self.behaviours[launch.schedule.command]
         drawn = random.random()
         if drawn < what.cannot_start:
