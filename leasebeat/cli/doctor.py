@@ -125,6 +125,10 @@ def redis(settings: Settings) -> Iterator[Finding]:
         yield redis_eviction(said)
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def redis_role(said: Mapping[str, str]) -> Finding:
     """Whether it takes writes."""
     role = said.get("role", "unknown")
@@ -160,7 +164,7 @@ def node_clocks(nodes: Sequence[Record]) -> Finding:
     return Finding(
         "clocks of nodes",
         not far,
-        ", ".join(far) or f"{len(nodes)} nodes within {OFFSET_MS:g} ms",
+        ", ".join(far) or f"{_count(len(nodes), 'node')} within {OFFSET_MS:g} ms",
         "run a time service (chrony) on these hosts",
     )
 
@@ -180,10 +184,15 @@ def time_zone_data(own: str, nodes: Sequence[Record]) -> Finding:
 def definitions(nodes: Sequence[Record]) -> Finding:
     """Whether all nodes hold the same versions of the schedules."""
     digests = Counter(str(node["digest"]) for node in nodes if node["digest"])
+    told = f"{len(digests)} different sets on" if len(digests) > 1 else "the same on"
+    # A node writes what it holds with each beat; one that has just joined has yet to do so.
+    waiting = len(nodes) - digests.total()
+    parts = [f"{told} {_count(digests.total(), 'node')}"] if digests else []
+    parts += [f"{_count(waiting, 'node')} yet to tell"] if waiting else []
     return Finding(
         "definitions held",
         len(digests) <= 1,
-        f"{len(digests)} different sets on {digests.total()} nodes",
+        ", ".join(parts) or "no node is there",
         "wait for three beats and look again; if it stays, restart the nodes that are few",
     )
 
@@ -191,7 +200,9 @@ def definitions(nodes: Sequence[Record]) -> Finding:
 def live_nodes(nodes: Sequence[Record]) -> Finding:
     """Whether anybody runs schedules."""
     live = [str(node["name"]) for node in nodes if node["state"] == "live"]
-    return Finding("live nodes", bool(live), f"{len(live)} of {len(nodes)} nodes", "start `python worker.py`")
+    return Finding(
+        "live nodes", bool(live), f"{len(live)} of {_count(len(nodes), 'node')}", "start `python worker.py`"
+    )
 
 
 def auditor(role: Record | None, now: Instant, any_live: bool) -> Finding:
@@ -252,18 +263,19 @@ def shared_user(schedules: Sequence[Record], settings: Settings) -> Finding:
     return Finding(
         "tasks sharing the worker's uid",
         not (secret and sharing),
-        f"{len(sharing)} schedules without `run_as`; settings with{'' if secret else 'out'} passwords",
+        f"{_count(len(sharing), 'schedule')} without `run_as`;"
+        f" settings with{'' if secret else 'out'} passwords",
         "such tasks can read what the worker can: give them a `run_as` and list it in [node] allow_users",
     )
 
 
 def late(runs: Sequence[Record]) -> Finding:
     """Whether queued runs wait that should have started; `runs` are those, the oldest first."""
-    many = f"{len(runs)} or more" if len(runs) == LATE_SHOWN else str(len(runs))
+    many = f"{len(runs)} or more runs" if len(runs) == LATE_SHOWN else _count(len(runs), "run")
     return Finding(
         f"due > {LATE_S} s and not started",
         not runs,
-        f"{many} runs" + (f", the oldest ready since {to_text(runs[0]['ready_at'])}" if runs else ""),
+        many + (f", the oldest ready since {to_text(runs[0]['ready_at'])}" if runs else ""),
         "look for free slots (`leasebeat nodes`), paused queues and queues without a node",
     )
 

@@ -72,3 +72,9 @@ def test_a_counter_set_back_under_recorded_ids_is_noticed(office: Office) -> Non
     office.bench.schedule(70_000)
     office.set_counter_back()
     assert office.desk.ids_may_return()
+
+
+def test_a_run_put_in_by_hand_for_a_schedule_that_never_was_is_no_record_of_an_id(office: Office) -> None:
+    office.bench.schedule(7)
+    office.bench.insert_run(999, office.bench.now)
+    assert not office.desk.ids_may_return()

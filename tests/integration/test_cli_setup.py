@@ -10,6 +10,7 @@ import pytest
 
 from leasebeat.cli import main
 from leasebeat.store.url import StoreUrl
+from leasebeat.testing.mysql import MySQL
 from leasebeat.triggers import tzdata_version
 from tests.integration.commands import Commands
 
@@ -35,6 +36,30 @@ def test_init_on_an_empty_database_then_add_in_the_zone_it_was_given(
     capsys.readouterr()
     assert main(["add", "backup", "--cron", "@daily", "--command", "true", "--json"]) == 0
     assert '"timezone": "Europe/Berlin"' in capsys.readouterr().out
+
+
+def test_init_with_another_zone_than_the_stores_says_that_nothing_was_changed(
+    empty_mysql_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LEASEBEAT_STORE__URL", empty_mysql_url)
+    assert main(["init", "--timezone", "Europe/Berlin"]) == 0
+    assert main(["init", "--timezone", "Europe/Berlin"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["init", "--timezone", "Asia/Tokyo"]) == 0
+    told = capsys.readouterr().err
+    assert "nothing was changed" in told
+    assert "get Europe/Berlin" in told
+    url = StoreUrl.parse(empty_mysql_url)
+    MySQL(url).run(told.rpartition("; ")[2].removesuffix(" changes it\n"))
+    assert main(["add", "backup", "--cron", "@daily", "--command", "true", "--json"]) == 0
+    assert '"timezone": "Asia/Tokyo"' in capsys.readouterr().out
+
+
+def test_init_with_another_zone_on_sqlite_says_what_to_do(lb_on_sqlite: Commands) -> None:
+    result = lb_on_sqlite("init", "--timezone", "Asia/Tokyo")
+    assert (result.code, "nothing was changed" in result.err) == (0, True)
+    assert "schedules that name no zone get UTC; SQLite cannot change it: say --timezone" in result.err
+    assert lb_on_sqlite("init").err == ""
 
 
 def test_init_print_is_sql_that_makes_the_store(sqlite_url: str, tmp_path: Path) -> None:

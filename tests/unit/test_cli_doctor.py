@@ -52,6 +52,20 @@ def test_nodes_that_hold_different_definitions_are_a_failure_and_new_ones_withou
     assert doctor.definitions([node("a"), node("b", digest="")]).ok
 
 
+@pytest.mark.parametrize(
+    ("digests", "told"),
+    [
+        ([], "no node is there"),
+        ([""], "1 node yet to tell"),
+        (["d1"], "the same on 1 node"),
+        (["d1", "d1", ""], "the same on 2 nodes, 1 node yet to tell"),
+        (["d1", "d2"], "2 different sets on 2 nodes"),
+    ],
+)
+def test_what_nodes_hold_is_told_of_those_that_told_it(digests: list[str], told: str) -> None:
+    assert doctor.definitions([node(str(number), digest=d) for number, d in enumerate(digests)]).found == told
+
+
 def test_a_fleet_without_a_live_node_is_a_failure() -> None:
     assert not doctor.live_nodes([]).ok
     assert not doctor.live_nodes([node(state="cordoned")]).ok

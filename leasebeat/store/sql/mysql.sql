@@ -26,6 +26,11 @@ SELECT t.TABLE_NAME AS name, t.ENGINE AS engine, JSON_ARRAYAGG(c.COLUMN_NAME) AS
 FROM information_schema.TABLES t JOIN information_schema.COLUMNS c ON c.TABLE_SCHEMA = t.TABLE_SCHEMA AND c.TABLE_NAME = t.TABLE_NAME
 WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_TYPE = 'BASE TABLE' GROUP BY t.TABLE_NAME, t.ENGINE
 
+-- name: default_timezone
+-- Of schedules that name none. MariaDB gives it in quotes.
+SELECT TRIM(BOTH '''' FROM COLUMN_DEFAULT) AS timezone FROM information_schema.COLUMNS
+WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'schedules' AND COLUMN_NAME = 'timezone'
+
 -- name: server_version
 -- What the server says it is.
 SELECT VERSION() AS version
@@ -578,7 +583,10 @@ WHERE l.schedule_id IN (SELECT j.id FROM JSON_TABLE(:ids, '$[*]' COLUMNS (id BIG
 ORDER BY l.fire_at DESC, l.schedule_id DESC, l.shard DESC LIMIT :limit
 
 -- name: desk_ids
--- The highest id of a schedule on record, and the highest that was ever given out.
-SELECT GREATEST(COALESCE((SELECT MAX(schedule_id) FROM schedule_history), 0), COALESCE((SELECT MAX(schedule_id) FROM runs), 0)) AS recorded,
+-- The highest id of a schedule on record, and the highest that was ever given out. A run put in by hand for a schedule that
+-- never was has no version, and is no record of one.
+SELECT GREATEST(COALESCE((SELECT MAX(schedule_id) FROM schedule_history), 0),
+                COALESCE((SELECT r.schedule_id FROM runs r FORCE INDEX (of_schedule) WHERE r.version IS NOT NULL
+                          ORDER BY r.schedule_id DESC LIMIT 1), 0)) AS recorded,
        (SELECT COALESCE(t.AUTO_INCREMENT, 1) - 1 FROM information_schema.TABLES t
         WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME = 'schedules') AS given

@@ -19,6 +19,10 @@ SELECT installation FROM schema_info
 -- What this store is.
 SELECT version, min_worker, coordinator FROM schema_info
 
+-- name: default_timezone
+-- Of schedules that name none.
+SELECT trim(dflt_value, '''') AS timezone FROM pragma_table_info('schedules') WHERE name = 'timezone'
+
 -- name: file_settings
 -- How the file is kept, and by which SQLite.
 SELECT sqlite_version() AS version, (SELECT journal_mode FROM pragma_journal_mode) AS journal_mode,
@@ -650,6 +654,9 @@ WHERE l.schedule_id IN (SELECT value FROM json_each(:ids)) AND l.fire_at >= :sin
 ORDER BY l.fire_at DESC, l.schedule_id DESC, l.shard DESC LIMIT :limit
 
 -- name: desk_ids
--- The highest id of a schedule on record, and the highest that was ever given out.
-SELECT max(coalesce((SELECT max(schedule_id) FROM schedule_history), 0), coalesce((SELECT max(schedule_id) FROM runs), 0))
-       AS recorded, coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'schedules'), 0) AS given
+-- The highest id of a schedule on record, or of a run above those that were ever given out; and the highest of these. A run
+-- put in by hand for a schedule that never was has no version, and is no record of one.
+SELECT max(coalesce((SELECT max(schedule_id) FROM schedule_history), 0),
+           coalesce((SELECT r.schedule_id FROM runs r INDEXED BY of_schedule WHERE r.schedule_id > g.given AND r.version IS NOT NULL
+                     ORDER BY r.schedule_id LIMIT 1), 0)) AS recorded, g.given
+FROM (SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'schedules'), 0) AS given) g
