@@ -19,7 +19,8 @@ _HEAD = """\
 Every command but the worker takes `--config` (else `LEASEBEAT_CONFIG`, `./config/leasebeat.toml`,
 `/etc/leasebeat/leasebeat.toml`) and `--json`. With `--json` the answer stands alone on standard output:
 keys are the column names of the tables, plus `key`, `schedule`, `node` and `next_at`; instants are ISO
-texts in UTC. Messages go to standard error.
+texts in UTC. Of a row that cannot be used, `good_id` is the version that runs meanwhile (0: none), and
+`next_at` is that one's. Messages go to standard error.
 
 A run's key is `NAME@INSTANT`, with `#SHARD` for shards above 0: `backup@2026-11-20T03:00:00Z`. Any
 offset is understood: `backup@2026-11-20T04:00:00+01:00` is the same run.

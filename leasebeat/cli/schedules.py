@@ -227,15 +227,15 @@ def resume(
 def _enable(desk: Desk, words: Sequence[str], every: bool, enabled: bool, kill: bool, common: Common) -> int:
     before = {str(row["name"]): bool(row["enabled"]) for row in desk.schedules()}
     chosen = named(words, every, list(before))
-    desk.enable(chosen, enabled)
+    count = desk.enable(chosen, enabled)  # counted by the store: others may be doing the same now
     killed = desk.kill_of(chosen, requested_by=getpass.getuser()) if kill else 0
-    changed = [name for name in chosen if before[name] != enabled]
     if common.json:
+        changed = {name for name in chosen if before[name] != enabled} if count else set[str]()
         print_json([{"name": name, "enabled": enabled, "changed": name in changed} for name in chosen])
     else:
         state = "resumed" if enabled else "paused"
         print_line(
-            f"{state} {len(changed)} of {len(chosen)} schedules" + (f", killed {killed} runs" if kill else "")
+            f"{state} {count} of {len(chosen)} schedules" + (f", killed {killed} runs" if kill else "")
         )
     return DONE
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pytest
 
+from leasebeat.store.desk import Desk
 from tests.integration.commands import Commands
 
 
@@ -212,6 +214,21 @@ def test_pause_and_resume_take_names_and_patterns_and_twice_is_done(three: Comma
     assert [row["changed"] for row in three.json("pause", "billing/*", "backup")] == [True, False, False]
     assert [row["next_at"] for row in three.json("list")] == [None, None, None]
     assert [row["changed"] for row in three.json("resume", "--all")] == [True, True, True]
+
+
+def test_pause_and_resume_count_what_they_changed_and_not_what_somebody_else_did_meanwhile(
+    three: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert three("pause", "backup").out == "paused 1 of 1 schedules\n"
+    assert three("pause", "--all").out == "paused 2 of 3 schedules\n"
+    enable = Desk.enable
+
+    def too_late(desk: Desk, names: Sequence[str], enabled: bool) -> int:
+        three.sql("UPDATE schedules SET enabled = 1 WHERE name = 'backup'")
+        return enable(desk, names, enabled)
+
+    monkeypatch.setattr(Desk, "enable", too_late)
+    assert three("resume", "--all").out == "resumed 2 of 3 schedules\n"
 
 
 def test_pause_of_something_unknown_changes_nothing(three: Commands) -> None:
