@@ -15,7 +15,6 @@ from leasebeat.gate.base import Gate
 from leasebeat.model.instant import SECOND
 from leasebeat.model.node import NodeFacts
 from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode, RunKey
-from leasebeat.model.schedule import Schedule
 from leasebeat.node.node import Node, NodeConfig, Ports
 from leasebeat.runtime import SystemRuntime, Task
 from leasebeat.store.sql import SqlStore
@@ -46,6 +45,7 @@ class Tasks(Evidence):
         self.behaviours: dict[str, Behaviour] = {}  #: by command
 
     def begin(self, launch: Launch) -> None:
+        """Note that a task began."""
         """Write down that a task began."""
         now, schedule = store_now(), launch.schedule
         began = TaskBegin(
@@ -62,10 +62,12 @@ class Tasks(Evidence):
         self.journal.append(began)
 
     def end(self, launch: Launch) -> None:
+        """Note that it ended."""
         """Write down that it ended."""
         self.journal.append(TaskEnd(store_now(), launch.key, launch.attempt, launch.node_id))
 
     def behaviour(self, launch: Launch, random: Random) -> tuple[float, Outcome]:
+        """How many seconds it takes, and how it ends."""
         """What this attempt shall do."""
         what = self.behaviours[launch.schedule.command]
         drawn = random.random()
@@ -107,9 +109,6 @@ class _Executor(SimExecutor):
     def __init__(self, guardian: Guardian, door: Door, lock: threading.RLock) -> None:
         super().__init__(guardian)
         self._door, self._lock = door, lock
-
-    def refuse(self, schedule: Schedule) -> str | None:
-        return super().refuse(schedule)
 
     def start(self, launch: Launch, done: Done) -> None:
         self._door()

@@ -147,6 +147,7 @@ class People:
         self.timers.after(round(seconds * SECOND), lambda _: self._set(schedule_id, columns))
 
     def change_cron(self, schedule_id: int) -> None:
+        """Another calendar."""
         """Let a row fire at other instants."""
         self._set(schedule_id, f"cron = '{self._random.choice(CRONS)}'")
 
@@ -163,6 +164,7 @@ class People:
             self._later(self._random.choice((0.01, 0.3, 2.0)), schedule_id, f"cron = '{cron[0][0]}'{keep}")
 
     def change_command(self, schedule_id: int) -> None:
+        """Another task."""
         """Let a row run something else."""
         self._named += 1
         command = f"task-{self._named}"
@@ -170,11 +172,13 @@ class People:
         self._set(schedule_id, f"command = '{command}'")
 
     def disable(self, schedule_id: int) -> None:
+        """Paused for a while."""
         """Pause a row."""
         self._set(schedule_id, "enabled = 0")
         self._later(self._random.choice((0.2, 1.0, 4.0)), schedule_id, "enabled = 1")
 
     def break_row(self, schedule_id: int) -> None:
+        """A value that no node can use; mended later."""
         """Write what cannot be used."""
         self._set(schedule_id, f"cron = '{self._random.choice(BROKEN)}'")
         self._later(
@@ -182,6 +186,7 @@ class People:
         )
 
     def break_and_disable(self, schedule_id: int) -> None:
+        """`enabled = 0` holds on a broken row, too."""
         """Both in one statement."""
         self.break_row(schedule_id)
         self.disable(schedule_id)
@@ -192,6 +197,7 @@ class People:
         self._set(schedule_id, f"cron = '{cron}'", hold=self._random.uniform(0.2, 3.0))
 
     def delete(self, schedule_id: int) -> None:
+        """Gone; a new row takes its place, under a new id."""
         """Remove a row."""
         self.transact(f"DELETE FROM schedules WHERE id = {schedule_id}")
         self.timers.after(round(self._random.uniform(0, 2) * SECOND), lambda _: self.add_schedule())
@@ -206,11 +212,13 @@ class People:
         )
 
     def end_it(self, schedule_id: int) -> None:
+        """`ends_at` in the near future or in the past."""
         """Let a row end now."""
         at = f"UTC_TIMESTAMP(6) + INTERVAL {self._random.randrange(-2, 8)} SECOND"
         self._set(schedule_id, f"ends_at = GREATEST({at}, COALESCE(starts_at + INTERVAL 1 SECOND, {at}))")
 
     def make_manual(self, schedule_id: int) -> None:
+        """No instants any more."""
         """Take its instants from a row."""
         self._set(schedule_id, f"cron = '{NEVER}'")
 
@@ -245,6 +253,7 @@ class People:
     # transactions that somebody forgot
 
     def hold_schedule(self) -> None:
+        """A row being edited, and left alone."""
         """Leave a transaction open on a row of `schedules`."""
         schedule_id = self._schedule()
         if schedule_id is not None:
@@ -264,6 +273,7 @@ class People:
             self.transact(lock, hold=self._random.uniform(0.3, 2.5), commit=False)
 
     def hold_role(self) -> None:
+        """The auditor's row."""
         """Leave one open on the auditor's row."""
         lock = "SELECT 1 FROM roles FOR UPDATE"
         self.transact(lock, hold=self._random.uniform(0.3, 2.5), commit=False)
@@ -284,6 +294,7 @@ class People:
         )
 
     def hold_something(self) -> None:
+        """One of them."""
         """Leave one open on a run or a node."""
         self._random.choice(HOLDS)(self)
 
