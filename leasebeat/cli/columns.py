@@ -12,8 +12,7 @@ from cyclopts import Parameter
 
 from leasebeat import values
 from leasebeat.cli.exits import Usage
-from leasebeat.cli.moments import AN_INSTANT
-from leasebeat.model.instant import from_text
+from leasebeat.cli.moments import readable
 from leasebeat.model.schedule import PEOPLES_COLUMNS, AfterRule, Dst, Kind, Misfire, OnNodeLoss, Overlap
 from leasebeat.store.session import SqlValue
 
@@ -128,13 +127,6 @@ def _whole(text: str) -> int:
     return number
 
 
-def _instant(text: str) -> int:
-    try:
-        return from_text(text)
-    except (ValueError, OverflowError) as problem:
-        raise ValueError(f"expected {AN_INSTANT}") from problem
-
-
 def _json(kind: type, expected: str) -> Callable[[str], str]:
     """A reader of JSON text that holds a `kind`."""
 
@@ -154,8 +146,8 @@ _READERS: dict[str, Callable[[str], SqlValue]] = {
     "name": _name,
     "args": _json(dict, 'a JSON object, like {"cwd": "/srv"}'),
     "enabled": values.flag,
-    "starts_at": _instant,
-    "ends_at": _instant,
+    "starts_at": readable,
+    "ends_at": readable,
     "jitter_s": values.number,
     "priority": _whole,
     "shards": _whole,

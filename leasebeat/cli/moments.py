@@ -8,10 +8,14 @@ from leasebeat.cli.exits import Usage
 from leasebeat.model.instant import DAY, SECOND, Instant, Micros, from_text
 from leasebeat.model.run import parse_key
 
-__all__ = ["AN_INSTANT", "instant", "key_parts", "length", "moment_ago"]
+__all__ = ["instant", "key_parts", "length", "moment_ago", "readable"]
 
 AN_INSTANT = "an instant with its offset, like 2026-11-20T03:00:00Z"
 """What is expected where people type an instant."""
+
+_LAST: Instant = 2_900_000 * DAY  # some time in the year 9909: no sum of such instants overflows
+_LONGEST: Micros = 36_525 * DAY
+_SHARDS = 10_000
 
 _UNITS: dict[str, Micros] = {
     "ms": SECOND // 1000,
@@ -29,25 +33,43 @@ def length(option: str, text: str) -> Micros:
     """The length of time that `option` was given, like 90s or 1h30m. Raises Usage."""
     if not _LENGTH.fullmatch(text):
         raise Usage(f"{option} {text!r}: expected a length of time in w d h m s ms, like 90s or 1h30m")
-    return sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    found = sum(int(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    if found > _LONGEST:
+        raise Usage(f"{option} {text!r}: expected a length of time of at most a hundred years")
+    return found
+
+
+def readable(text: str) -> Instant:
+    """The instant of a text, from 1970 on. Raises ValueError, in words for people."""
+    try:
+        found = from_text(text)
+    except (ValueError, OverflowError) as problem:
+        raise ValueError(f"expected {AN_INSTANT}") from problem
+    if not 0 <= found <= _LAST:
+        raise ValueError("expected an instant between the years 1970 and 9909")
+    return found
 
 
 def instant(option: str, text: str) -> Instant:
     """The instant that `option` was given, ISO 8601 with its offset. Raises Usage."""
     try:
-        return from_text(text)
-    except (ValueError, OverflowError) as problem:
-        raise Usage(f"{option} {text!r}: expected {AN_INSTANT}") from problem
+        return readable(text)
+    except ValueError as problem:
+        raise Usage(f"{option} {text!r}: {problem}") from problem
 
 
 def moment_ago(option: str, text: str, now: Instant) -> Instant:
     """The instant that `option` was given: a length of time before `now`, or an instant. Raises Usage."""
-    return now - length(option, text) if _LENGTH.fullmatch(text) else instant(option, text)
+    return max(0, now - length(option, text)) if _LENGTH.fullmatch(text) else instant(option, text)
 
 
 def key_parts(text: str) -> tuple[str, Instant, int]:
     """The schedule's name, the instant and the shard of a run key. Raises Usage."""
     try:
-        return parse_key(text)
-    except (ValueError, OverflowError) as problem:
-        raise Usage(f"run key {text!r}: expected NAME@INSTANT, like backup@2026-11-20T03:00:00Z") from problem
+        name, fire_at, shard = parse_key(text)
+        fits = 0 <= fire_at <= _LAST and 0 <= shard < _SHARDS
+    except (ValueError, OverflowError):
+        fits, name, fire_at, shard = False, "", 0, 0  # said below, in our words
+    if not fits:
+        raise Usage(f"run key {text!r}: expected NAME@INSTANT, like backup@2026-11-20T03:00:00Z")
+    return name, fire_at, shard

@@ -116,6 +116,16 @@ def test_since_takes_a_length_of_time_or_an_instant() -> None:
     assert moment_ago("--since", "2026-11-19T12:00:00+01:00", NOON) == from_text("2026-11-19T11:00:00Z")
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59-10:00", "999999999w"])
+def test_what_no_store_can_hold_is_a_usage_error(text: str) -> None:
+    with pytest.raises(Usage, match=r"^--since .*: expected"):
+        moment_ago("--since", text, NOON)
+
+
+def test_longer_ago_than_1970_is_the_beginning() -> None:
+    assert moment_ago("--since", "3000w", NOON) == 0
+
+
 def test_a_run_key_may_be_typed_with_an_offset_and_a_shard() -> None:
     assert key_parts("a@b@2026-11-20T04:00:00+01:00#3") == ("a@b", from_text("2026-11-20T03:00:00Z"), 3)
 
@@ -128,6 +138,8 @@ def test_a_run_key_may_be_typed_with_an_offset_and_a_shard() -> None:
         "backup@03:00",
         "backup@2026-11-20T03:00:00",
         "b@2026-11-20T03:00:00Z#x",
+        "b@2026-11-20T03:00:00Z#99999999999999999999",
+        "b@9999-12-31T23:59:59-10:00",
     ],
 )
 def test_what_is_no_run_key_is_a_usage_error(text: str) -> None:
