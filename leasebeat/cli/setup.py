@@ -40,12 +40,14 @@ def init(
         (record,) = session.query("default_timezone")
     finally:
         session.close()
-    if timezone not in (None, record["timezone"]):
-        note(_kept(record["timezone"], timezone or "", session.dialect))
     if common.json:
-        print_json({"store": str(settings.store.url), "settings": settings.source})
+        place = {"store": str(settings.store.url), "settings": settings.source}
+        print_json(place | {"timezone": record["timezone"]})
     else:
         print_line(f"the store is ready: {settings.store.url} (settings: {settings.source})")
+    if timezone not in (None, record["timezone"]):
+        tell = note if common.json else print_line
+        tell(_kept(record["timezone"], timezone or "", session.dialect))
     return DONE
 
 

@@ -44,9 +44,9 @@ def test_init_with_another_zone_than_the_stores_says_that_nothing_was_changed(
     monkeypatch.setenv("LEASEBEAT_STORE__URL", empty_mysql_url)
     assert main(["init", "--timezone", "Europe/Berlin"]) == 0
     assert main(["init", "--timezone", "Europe/Berlin"]) == 0
-    assert capsys.readouterr().err == ""
+    assert "nothing was changed" not in capsys.readouterr().out
     assert main(["init", "--timezone", "Asia/Tokyo"]) == 0
-    told = capsys.readouterr().err
+    told = capsys.readouterr().out
     assert "nothing was changed" in told
     assert "get Europe/Berlin" in told
     url = StoreUrl.parse(empty_mysql_url)
@@ -57,9 +57,10 @@ def test_init_with_another_zone_than_the_stores_says_that_nothing_was_changed(
 
 def test_init_with_another_zone_on_sqlite_says_what_to_do(lb_on_sqlite: Commands) -> None:
     result = lb_on_sqlite("init", "--timezone", "Asia/Tokyo")
-    assert (result.code, "nothing was changed" in result.err) == (0, True)
-    assert "schedules that name no zone get UTC; SQLite cannot change it: say --timezone" in result.err
-    assert lb_on_sqlite("init").err == ""
+    assert (result.code, "nothing was changed" in result.out) == (0, True)
+    assert "schedules that name no zone get UTC; SQLite cannot change it: say --timezone" in result.out
+    assert "nothing was changed" not in lb_on_sqlite("init").out
+    assert lb_on_sqlite.json("init", "--timezone", "Asia/Tokyo")["timezone"] == "UTC"
 
 
 def test_init_print_is_sql_that_makes_the_store(sqlite_url: str, tmp_path: Path) -> None:
