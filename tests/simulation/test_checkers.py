@@ -305,3 +305,21 @@ def test_a_broken_row_leaves_the_last_good_definition_in_force() -> None:
 
 def test_a_deleted_row_has_no_instants() -> None:
     assert ruling([edit(0), RowChange(at(15), at(15), 1, None)], at(20)) == [None]
+
+
+def test_what_was_edited_back_to_without_a_trace_leaves_both_to_rule() -> None:
+    edits = [
+        edit(0),
+        edit(15, cron="@manual", updated_at=START),
+        RowChange(at(20), at(20), 1, edit(0).row, at(18)),
+    ]
+    assert set(ruling(edits, at(17))) == {"*/10 * * * * *", "@manual"}
+    assert set(ruling(edits, at(25))) == {"*/10 * * * * *", "@manual"}
+
+
+def test_a_state_that_no_node_has_read_leaves_the_one_before_it_to_rule() -> None:
+    edits = [edit(0), edit(15, cron="@manual"), edit(16)]
+    seen = {(1, each.row["version"], each.row["updated_at"]) for each in (edits[0], edits[2]) if each.row}
+    eras = eras_of(edits, [(0, 0)], seen)[1]
+    crons = [era.row and era.row["cron"] for era in eras if era.may_rule(at(15.5))]
+    assert crons == ["*/10 * * * * *", "@manual"]

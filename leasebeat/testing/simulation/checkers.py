@@ -254,7 +254,9 @@ def tasks_run_their_version(evidence: Evidence) -> Iterator[Violation]:
 def nothing_is_stuck(evidence: Evidence) -> Iterator[Violation]:
     """When all has been quiet for long enough, no row waits for somebody who will never come."""
     patience = evidence.lease + 30 * SECOND
-    full = len(evidence.executing) >= evidence.slots * len(evidence.present)
+    facts = [node.facts for node in evidence.nodes.values() if node.state == "live"]
+    room = sum(each.slots for each in facts if "execute" in each.roles)
+    full = 0 < room <= len(evidence.executing)
     for run in evidence.rows.values():
         if run.status == "running" and (run.key, run.attempt) not in evidence.executing:
             since = max(run.claimed_at or 0, evidence.calm_since)

@@ -16,8 +16,11 @@ from leasebeat.testing.simulation.calendars import BROKEN, is_due
 
 SLACK: Micros = 5 * SECOND
 
-Seen = Set[tuple[object, object, object]]
-"""(schedule_id, version, updated_at) of every recorded version."""
+Identity = tuple[object, object, object]
+"""(schedule_id, version, updated_at): all by which a node can tell two states of a row apart."""
+
+Seen = Set[Identity]
+"""Those that some node has recorded."""
 
 Clock = Sequence[tuple[Instant, Micros]]
 _FOREVER: Instant = 1 << 60
@@ -53,32 +56,43 @@ def eras_of(edits: Iterable[RowChange], clock: Clock, seen: Seen) -> dict[int, l
 def _eras(edits: Sequence[RowChange], clock: Clock, seen: Seen) -> list[Era]:
     # Before the first edit there was no row; when the clock is set back, that may be said of an instant, too.
     eras = [Era(None, tuple(_store_spans(0, edits[0].at, clock)))]
-    former: set[tuple[object, object, object]] = set()
+    good: list[dict[str, object]] = []  #: what may be the newest usable state on record
+    stand_ins: list[Era] = []
+    first: dict[Identity, int] = {}  #: the first era of each state
     known = 0  # the last era that some node has read
-    good: dict[str, object] | None = None
-    for index, edit in enumerate(edits):
-        until = edits[index + 1].at if index + 1 < len(edits) else _FOREVER
+    for index, edit in enumerate(edits, start=1):
+        until = edits[index].at if index < len(edits) else _FOREVER
         spans = list(_store_spans(edit.at, until, clock))
         if (begin := _believed(edit)) < edit.now:
             spans.append((begin, edit.now))
-        seen_it = edit.row is None or _identity(edit) in seen
+        is_seen = edit.row is None or _identity(edit) in seen
         row = edit.row
+        again = edit.row is not None and _identity(edit) in first
         if row is not None and row["cron"] in BROKEN:
-            row = None if good is None else {**good, "enabled": row["enabled"], "ends_at": row["ends_at"]}
-        elif seen_it:
-            good = row
+            kept = {"enabled": row["enabled"], "ends_at": row["ends_at"]}
+            stand_ins += [Era({**each, **kept}, tuple(spans)) for each in good[:-1]]
+            row = {**good[-1], **kept} if good else None
+        elif is_seen and row is not None:
+            good = [*good, row] if again else [row]
         eras.append(Era(row, tuple(spans)))
-        # What was edited back to may be on record and not be recorded again: the state before it rules on.
-        if known > 0 and (not seen_it or (edit.row is not None and _identity(edit) in former)):
-            eras[known] = Era(eras[known].row, (*eras[known].spans, *spans))
-        if seen_it:
-            known = index + 1
-        if edit.row is not None:
-            former.add(_identity(edit))
-    return eras
+        if not is_seen:
+            _extend(eras, known, index)
+        elif edit.row is not None and (former := first.setdefault(_identity(edit), index)) < index:
+            # Edited back, and no trace of it: who has not read what was in between goes on as before,
+            # and what was in between may be the last on record.
+            for era in range(former, index):
+                _extend(eras, era, index)
+        known = index if is_seen else known
+    return eras + stand_ins
 
 
-def _identity(edit: RowChange) -> tuple[object, object, object]:
+def _extend(eras: list[Era], which: int, until: int) -> None:
+    """The era may rule on, up to the end of another."""
+    spans = [span for era in eras[which + 1 : until + 1] for span in era.spans]
+    eras[which] = Era(eras[which].row, (*eras[which].spans, *spans))
+
+
+def _identity(edit: RowChange) -> Identity:
     assert edit.row is not None
     return edit.schedule_id, edit.row["version"], edit.row["updated_at"]
 
