@@ -34,6 +34,9 @@ from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode, RunKey
 from leasebeat.model.schedule import Schedule
 from leasebeat.runtime import Runtime
 
+PATIENCE_S = 0.005
+"""A task that takes longer than this is worth another thread for the next one."""
+
 MOST_THREADS = 32
 """How many threads there are where `python_processes` is 0 and there are more slots than that."""
 
@@ -78,6 +81,7 @@ class PythonThreads:
         self._ready = False
         self._initialised = False
         self._failed_init: str | None = None
+        self._looks_again = False
         self._lock = runtime.lock()
         self._init_lock = runtime.lock()
 
@@ -92,9 +96,7 @@ class PythonThreads:
         job = _Job(launch, done)
         self._jobs[launch.id] = job
         self._queue.put(job)
-        # Seldom true for short tasks, so that a burst of them does not start a thread for each.
-        if len(self._threads) < self._most and self._queue.qsize() > 0:
-            self._add_thread()
+        self._grow()
 
     def stop(self, launch_id: tuple[RunKey, int], kind: OutcomeKind, grace_s: float) -> None:
         """Give it up: its outcome is `kind` now, whatever its function still does."""
@@ -129,6 +131,29 @@ class PythonThreads:
             if not self._initialised and self._options.python_init:
                 self._failed_init = _init(self._options.python_init)
             self._initialised = True
+
+    def _grow(self) -> None:
+        """Add threads where all are busy with tasks that take their time.
+
+        A burst of short tasks is done soonest by few threads: they share one interpreter.
+        """
+        waiting, now = self._queue.qsize(), self._runtime.monotonic()
+        threads = tuple(self._threads)
+        if not waiting or len(threads) >= self._most:
+            return
+        if all(thread.job is not None and now - thread.began > PATIENCE_S for thread in threads):
+            for _ in range(min(waiting, self._most - len(threads)) if threads else 1):
+                self._add_thread()
+        if not self._looks_again:
+            self._looks_again = True
+            self._loop.call(self._look_soon)
+
+    def _look_soon(self) -> None:
+        self._loop.after(PATIENCE_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self._looks_again = False
+        self._grow()
 
     def _add_thread(self) -> None:
         thread = _Thread()

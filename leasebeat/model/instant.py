@@ -7,6 +7,7 @@ is the same on every node; datetimes appear only where people read or write them
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 Instant = int
 Micros = int
@@ -39,6 +40,7 @@ def to_datetime(instant: Instant) -> datetime:
     return _EPOCH + instant * _MICROSECOND
 
 
+@lru_cache(maxsize=256)
 def to_text(instant: Instant) -> str:
     """ISO 8601 in UTC, `2026-11-20T03:00:00Z`; microseconds only when they are not 0."""
     return to_datetime(instant).isoformat().replace("+00:00", "Z")

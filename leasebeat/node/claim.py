@@ -71,17 +71,17 @@ class Claimer:
         rows that were inserted all the same are found by this node's next look at its own rows.
         """
         later: list[Later] = []
-        for start in range(0, len(opening.schedule_ids), BATCH):
-            part = replace(opening, schedule_ids=opening.schedule_ids[start : start + BATCH])
-            later += self._open_batch(part)
-        return later
-
-    def _open_batch(self, opening: Opening) -> list[Later]:
         node_id = self._standing.node_id
         if node_id is None:
-            return []
+            return later
         ids = opening.schedule_ids if opening.passed else self._ask_gate(opening, node_id)
-        due = self._due(self._entries(ids, opening), opening.fire_at)
+        for start in range(0, len(ids), BATCH):
+            part = replace(opening, schedule_ids=tuple(ids[start : start + BATCH]))
+            later += self._open_batch(node_id, part)
+        return later
+
+    def _open_batch(self, node_id: str, opening: Opening) -> list[Later]:
+        due = self._due(self._entries(opening.schedule_ids, opening), opening.fire_at)
         if not due:
             return []
         faults.point("after_gate")

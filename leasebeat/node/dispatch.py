@@ -76,6 +76,7 @@ class Dispatch:
         self._over: set[tuple[RunKey, int]] = set()  #: held until a moment ago
         self._over_since: deque[tuple[float, tuple[RunKey, int]]] = deque()
         self._used: Counter[str] = Counter()
+        self._refusals: dict[int, tuple[Schedule, str | None]] = {}
         self._busy = 0
         self._draining = False
         self.freed: Callable[[], None] = lambda: None  #: called when a slot became free
@@ -239,7 +240,7 @@ class Dispatch:
             return
         try:
             executor = self._executors[launch.schedule.kind]
-            if refusal := executor.refuse(launch.schedule):
+            if refusal := self._refusal(executor, launch.schedule):
                 self._cannot_start(launch, refusal)
                 return
             held.started_at = self._standing.clock.now()
@@ -250,6 +251,13 @@ class Dispatch:
             event("ERROR", "start_broke", "a run could not be started", key=launch.key_text, error=problem)
             self._cannot_start(launch, f"{type(problem).__name__}: {problem}")
         faults.point("after_start")
+
+    def _refusal(self, executor: Executor, schedule: Schedule) -> str | None:
+        """Why this host does not run it; asked once for each definition, which the catalog keeps."""
+        known = self._refusals.get(schedule.id)
+        if known is None or known[0] is not schedule:
+            known = self._refusals[schedule.id] = (schedule, executor.refuse(schedule))
+        return known[1]
 
     def _cannot_start(self, launch: Launch, why: str) -> None:
         self.done(launch, Outcome(OutcomeKind.START_FAILED, None, ReasonCode.START_FAILED, why))
