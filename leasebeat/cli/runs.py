@@ -76,7 +76,7 @@ def run_now(
     _check_args(args)
     with desk_of(common) as desk:
         (standing,) = standings(desk, [desk.schedule(name)])
-        if standing.problem:
+        if standing.schedule is None:
             raise DefinitionError(f"{name!r} cannot be run: {standing.told}; mend it with `leasebeat edit`")
         key = desk.run_now(name, args=args, requested_by=getpass.getuser())
         if wait:

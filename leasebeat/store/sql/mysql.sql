@@ -213,7 +213,7 @@ WHERE fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:0
 -- rows: as claim.
 INSERT INTO runs (fire_at, schedule_id, shard, status, reason_code, reason, queue, priority, ready_at, origin, version, finished_at)
 SELECT STRAIGHT_JOIN TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00'), j.s, j.k, 'skipped', 'overlap',
-       COALESCE(CONCAT('the run of ', DATE_FORMAT(b.fire_at, '%Y-%m-%dT%H:%i:%s.%fZ'), ' is still ', b.status), 'an earlier run is still open'),
+       COALESCE(CONCAT('the run of ', REPLACE(DATE_FORMAT(b.fire_at, '%Y-%m-%dT%H:%i:%s.%fZ'), '.000000Z', 'Z'), ' is still ', b.status), 'an earlier run is still open'),
        j.queue, j.priority, TIMESTAMPADD(MICROSECOND, :fire_at + j.delay, TIMESTAMP'1970-01-01 00:00:00'), 'trigger', COALESCE(h.good_id, h.id), UTC_TIMESTAMP(6)
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', k INT PATH '$[1]', h BIGINT PATH '$[2]', d BIGINT PATH '$[3]', run INT PATH '$[4]',
                 queue VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[5]', priority INT PATH '$[6]', delay BIGINT PATH '$[7]', grace BIGINT PATH '$[8]', serial VARCHAR(300) CHARACTER SET utf8mb4 PATH '$[9]',
@@ -492,7 +492,7 @@ SELECT STRAIGHT_JOIN TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:0
        IF(j.status = 'queued' AND j.overlap = 'skip' AND b.schedule_id IS NOT NULL, 'skipped', j.status),
        IF(j.status = 'queued' AND j.overlap = 'skip' AND b.schedule_id IS NOT NULL, 'overlap', j.reason_code),
        IF(j.status = 'queued' AND j.overlap = 'skip' AND b.schedule_id IS NOT NULL,
-          CONCAT('the run of ', DATE_FORMAT(b.fire_at, '%Y-%m-%dT%H:%i:%s.%fZ'), ' is still ', b.status), j.reason),
+          CONCAT('the run of ', REPLACE(DATE_FORMAT(b.fire_at, '%Y-%m-%dT%H:%i:%s.%fZ'), '.000000Z', 'Z'), ' is still ', b.status), j.reason),
        j.queue, j.priority, UTC_TIMESTAMP(6) + INTERVAL j.delay MICROSECOND, UTC_TIMESTAMP(6) + INTERVAL j.delay + j.grace MICROSECOND, 'audit',
        COALESCE(h.good_id, h.id, (SELECT MAX(x.id) FROM schedule_history x WHERE x.schedule_id = j.s)),
        IF(j.status = 'queued' AND (b.schedule_id IS NULL OR j.overlap <> 'skip'), NULL, UTC_TIMESTAMP(6)),

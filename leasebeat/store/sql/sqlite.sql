@@ -213,7 +213,7 @@ WITH sent AS MATERIALIZED (
 INSERT INTO runs (fire_at, schedule_id, shard, status, reason_code, reason, queue, priority, ready_at, origin, version,
                   finished_at)
 SELECT utc_text(:fire_at), j.schedule_id, j.shard, 'skipped', 'overlap',
-       (SELECT 'the run of ' || replace(b.fire_at, ' ', 'T') || 'Z is still ' || b.status
+       (SELECT 'the run of ' || replace(replace(b.fire_at, ' ', 'T') || 'Z', '.000000Z', 'Z') || ' is still ' || b.status
         FROM runs b WHERE b.serial = j.serial ORDER BY b.fire_at LIMIT 1),
        j.queue, j.priority, utc_text(:fire_at + j.delay), 'trigger', coalesce(h.good_id, h.id), utc_now()
 FROM nodes n
@@ -556,7 +556,7 @@ WITH sent AS MATERIALIZED (
     FROM json_each(:rows)),
 judged AS MATERIALIZED (
     SELECT j.*, b.schedule_id IS NOT NULL AS held, j.status = 'queued' AND j.overlap = 'skip' AND b.schedule_id IS NOT NULL
-           AS blocked, 'the run of ' || replace(b.fire_at, ' ', 'T') || 'Z is still ' || b.status AS in_the_way
+           AS blocked, 'the run of ' || replace(replace(b.fire_at, ' ', 'T') || 'Z', '.000000Z', 'Z') || ' is still ' || b.status AS in_the_way
     FROM sent j LEFT JOIN runs b ON b.serial_held = j.serial)
 INSERT INTO runs (fire_at, schedule_id, shard, status, reason_code, reason, queue, priority, ready_at, expires_at, origin,
                   version, finished_at, until, missed_count, serial, serial_held)
