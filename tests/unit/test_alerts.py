@@ -9,7 +9,6 @@ from leasebeat.alerts import AlertEvent, AlertReason, Alerts, CommandDelivery, L
 from leasebeat.alerts.alerts import INTERVAL_S, QUEUE
 from leasebeat.runtime import SystemRuntime
 
-
 Eventually = Callable[[Callable[[], object]], None]
 
 
