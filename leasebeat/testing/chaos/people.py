@@ -41,7 +41,7 @@ class People:
         self._record = record
         self._random = random
         self._named = 0
-        self._open: dict[int, tuple[pymysql.Connection[Any], bool]] = {}
+        self._open: dict[pymysql.Connection[Any], bool] = {}  #: whether it is meant to be committed
 
     def rows(self, statement: str) -> Sequence[tuple[Any, ...]]:
         """What a look shows."""
@@ -71,30 +71,27 @@ class People:
         except (pymysql.MySQLError, OSError) as problem:
             self._refused(connection, problem)
             return
-        number = thread_of(connection)
-        self._open[number] = connection, commit
+        self._open[connection] = commit
         if hold:
             self.counts["transactions left open"] += 1
-            self.timers.after(round(hold * SECOND), lambda _: self._end(number))
+            self.timers.after(round(hold * SECOND), lambda _: self._end(connection))
         else:
-            self._end(number)
+            self._end(connection)
 
     def go_home(self) -> None:
         """End every transaction that is still open. Only when the timers have stopped."""
-        for number in list(self._open):
-            self._end(number)
+        for connection in list(self._open):
+            self._end(connection)
 
-    def _end(self, number: int) -> None:
-        if number not in self._open:
-            return
-        connection, commit = self._open.pop(number)
+    def _end(self, connection: pymysql.Connection[Any]) -> None:
+        commit = self._open.pop(connection)
         sent = store_now()
         try:
             (connection.commit if commit else connection.rollback)()
         except (pymysql.MySQLError, OSError) as problem:
             self._refused(connection, problem)
         finally:
-            self.commits.setdefault(number, []).append((sent, store_now()))
+            self.commits.setdefault(thread_of(connection), []).append((sent, store_now()))
             if connection.open:
                 connection.close()
 
@@ -120,11 +117,11 @@ class People:
             "route": random.choice(("'sticky'", "'sticky'", "'spread'", "'any'")),
             "priority": random.choice(("0", "0", "5")),
             "on_node_loss": random.choice(("'rerun'", "'rerun'", "'rerun'", "'fail'", "'finish'")),
-            "retries": random.choice(("0", "0", "1", "3")),
+            "retries": random.choice(("0", "0", "1", "2")),
             "retry_delay_s": random.choice(("0", "0.3", "1")),
             "retry_backoff": "1",
             "misfire": random.choice(("'once'", "'skip'")),
-            "timeout_s": random.choice(("NULL", "NULL", "2")),
+            "timeout_s": random.choice(("NULL", "NULL", "1.5")),
             "starts_at": random.choice(("NULL",) * 7 + ("UTC_TIMESTAMP(6) + INTERVAL 3 SECOND",)),
             "ends_at": random.choice(("NULL",) * 7 + ("UTC_TIMESTAMP(6) + INTERVAL 12 SECOND",)),
         }

@@ -243,8 +243,6 @@ class _Ring:
                 yield Violation("nothing is stuck", f"{what}: node {run.node_id}, attempt {run.attempt}")
         for timers in (self.timers, self.people.timers, self.scene.timers):
             yield from (Violation("the ring works", repr(problem)) for problem in timers.failures)
-        if abs(lead() - self.timers.lead) > SECOND // 5:
-            yield Violation("the ring works", "the clock of this host was set meanwhile; run it again")
 
     def _totals(self, evidence: Evidence) -> Counter[str]:
         changes = [entry for entry in evidence.journal if entry.__class__ is RunChange]
@@ -256,6 +254,8 @@ class _Ring:
                 "take-overs": sum(c.statement == "reclaim" for c in changes),
             }
         )
+        # Order within so much is not known.
+        totals["us by which this host's clock was set meanwhile"] = abs(lead() - self.timers.lead)
         for machine in self.machines:
             totals += machine.proxy.counts
         return totals + self.scene.counts + self.people.counts + self.record.counts
