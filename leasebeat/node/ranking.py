@@ -44,7 +44,8 @@ class Ranking:
 
     def _rank(self, queue: str, bucket: int) -> tuple[str, ...]:
         serving = [m for m in self._nodes if queue in m.queues]
-        serving.sort(key=lambda m: (_score(m, bucket), m.id), reverse=True)
+        if len(serving) > 1:  # a node on its own is first for everything
+            serving.sort(key=lambda m: (_score(m, bucket), m.id), reverse=True)
         return tuple(m.id for m in serving[:RANKS])
 
 
