@@ -16,6 +16,7 @@ from typing import Any
 from leasebeat.model.instant import Instant
 from leasebeat.model.run import RunKey
 from leasebeat.store.base import Version
+from leasebeat.testing.chaos.people import Deed
 from leasebeat.testing.chaos.session import Record
 from leasebeat.testing.simstore.base import NodeChange, RowChange, WatermarkMove
 from leasebeat.testing.simstore.tables import RunChange
@@ -107,11 +108,8 @@ def written(row: Mapping[str, Any]) -> Written:
     return Written(row["at"], row["began"], row["connection"], row["kind"], json.loads(row["what"]))
 
 
-Commit = tuple[Instant, Instant]
-"""When an editor sent it, and when he heard that it was done."""
-
-Commits = Mapping[int, Sequence[Commit]]
-"""By connection; a restarted server gives the same numbers again."""
+Deeds = Mapping[int, Sequence[Deed]]
+"""What people did, by connection."""
 
 
 class History:
@@ -121,16 +119,16 @@ class History:
         self,
         rows: Sequence[Written],
         record: Record,
-        commits: Commits,
+        deeds: Deeds,
         versions: Iterable[Version],
     ) -> None:
         self._record = record
-        self._commits = commits
+        self._deeds = deeds
         self._runs_as = {(v.schedule_id, v.version, v.updated_at, v.runs_as) for v in versions}
         self._moves = [self._move(row) for row in rows if row.kind == "watermark"]
         self._edits: dict[int, list[tuple[Instant, RowChange]]] = {}
-        for commit, row in self._last_words(rows):
-            self._edits.setdefault(row.what["id"], []).append((commit[0], self._edit(row, commit[1])))
+        for deed, row in self._last_words(rows):
+            self._edits.setdefault(row.what["id"], []).append((deed.sent, self._edit(row, deed.answered)))
         edits = [edit for found in self._edits.values() for _, edit in found]
         self._ends = [row for row in rows if row.kind == "run" and _is_end(row)]
         nodes = [self._node(row) for row in rows if row.kind == "node"]
@@ -157,14 +155,15 @@ class History:
             and end.at <= row.began <= self._record.committed_by(end.connection, end.began)
         ]
 
-    def _last_words(self, rows: Sequence[Written]) -> list[tuple[Commit, Written]]:
+    def _last_words(self, rows: Sequence[Written]) -> list[tuple[Deed, Written]]:
         """Of each schedule and transaction the last change, in the order of the commits."""
-        last: dict[tuple[Commit, int], Written] = {}
+        last: dict[tuple[Deed, int], Written] = {}
         for row in rows:
             if row.kind in ("schedule", "deletion"):
-                commit = next(each for each in self._commits[row.connection] if each[1] >= row.at)
-                last[commit, row.what["id"]] = row
-        return sorted(((commit, row) for (commit, _), row in last.items()), key=lambda each: each[0])
+                # A restarted server gives the same numbers again, and who lost his may still be there.
+                deed = [deed for deed in self._deeds[row.connection] if deed.began <= row.at][-1]
+                last[deed, row.what["id"]] = row
+        return sorted(((deed, row) for (deed, _), row in last.items()), key=lambda each: each[0].answered)
 
     def _edit(self, row: Written, at: Instant) -> RowChange:
         before = [move.new for move in self._moves if move.at <= at]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -28,12 +29,21 @@ _SESSION = "SET SESSION time_zone = '+00:00', innodb_lock_wait_timeout = 1, lock
 _KEY = "fire_at = '{0}' AND schedule_id = {1} AND shard = {2}"
 
 
+@dataclass(slots=True, eq=False)
+class Deed:
+    """One transaction: when it began, when its COMMIT was sent, and when that was answered."""
+
+    began: Instant
+    sent: Instant = 0
+    answered: Instant = 0
+
+
 class People:
     """Everybody with a MySQL client. Belongs to the thread of its timers."""
 
     def __init__(self, url: StoreUrl, timers: Timers, tasks: Tasks, record: Record, random: Random) -> None:
         self.counts: Counter[str] = Counter()
-        self.commits: dict[int, list[tuple[Instant, Instant]]] = {}  #: by connection: COMMIT sent, answered
+        self.deeds: dict[int, list[Deed]] = {}  #: by connection, in their order
         self.longest_task_s: float | None = None
         self._url = url
         self.timers = timers
@@ -41,7 +51,7 @@ class People:
         self._record = record
         self._random = random
         self._named = 0
-        self._open: dict[pymysql.Connection[Any], bool] = {}  #: whether it is meant to be committed
+        self._open: dict[Deed, tuple[pymysql.Connection[Any], bool]] = {}
 
     def rows(self, statement: str) -> Sequence[tuple[Any, ...]]:
         """What a look shows."""
@@ -62,6 +72,8 @@ class People:
             self.counts["refused deeds"] += 1
             return
         self._record.note(thread_of(connection), "people", {})
+        deed = Deed(store_now())
+        self.deeds.setdefault(thread_of(connection), []).append(deed)
         try:
             with connection.cursor() as cursor:
                 cursor.execute(_SESSION)
@@ -71,27 +83,27 @@ class People:
         except (pymysql.MySQLError, OSError) as problem:
             self._refused(connection, problem)
             return
-        self._open[connection] = commit
+        self._open[deed] = connection, commit
         if hold:
             self.counts["transactions left open"] += 1
-            self.timers.after(round(hold * SECOND), lambda _: self._end(connection))
+            self.timers.after(round(hold * SECOND), lambda _: self._end(deed))
         else:
-            self._end(connection)
+            self._end(deed)
 
     def go_home(self) -> None:
         """End every transaction that is still open. Only when the timers have stopped."""
-        for connection in list(self._open):
-            self._end(connection)
+        for deed in list(self._open):
+            self._end(deed)
 
-    def _end(self, connection: pymysql.Connection[Any]) -> None:
-        commit = self._open.pop(connection)
-        sent = store_now()
+    def _end(self, deed: Deed) -> None:
+        connection, commit = self._open.pop(deed)
+        deed.sent = store_now()
         try:
             (connection.commit if commit else connection.rollback)()
         except (pymysql.MySQLError, OSError) as problem:
             self._refused(connection, problem)
         finally:
-            self.commits.setdefault(thread_of(connection), []).append((sent, store_now()))
+            deed.answered = store_now()
             if connection.open:
                 connection.close()
 

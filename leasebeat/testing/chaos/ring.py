@@ -212,7 +212,7 @@ class _Ring:
         versions = {version.id: version for version in SqlStore(session).history(0)}
         session.close()
         written = [journal.written(row) for row in rows("SELECT * FROM chaos_journal ORDER BY at, id")]
-        history = journal.History(written, self.record, self.people.commits, versions.values())
+        history = journal.History(written, self.record, self.people.deeds, versions.values())
         runs = [_run(row) for row in rows(f"SELECT *, {_MICROS} FROM runs")]
         return Evidence(
             journal=sorted([*history.entries, *self.tasks.journal], key=lambda entry: entry.at),
