@@ -34,10 +34,10 @@ def _said_otherwise(rule: str, instead: str, *names: str) -> Callable[[Texts], T
 
 _LONG_PAUSES = Plan(
     seconds=10,
-    faults=(faults.pause_long, faults.pause_long, faults.crash),
+    faults=(faults.pause_long,),
     faults_per_s=1.0,
     rough=False,
-    longest_task_s=LONGEST_TASK_S,
+    task_s=LONGEST_TASK_S,
 )
 
 MUTATIONS: Mapping[str, Mutation] = {
@@ -51,7 +51,7 @@ MUTATIONS: Mapping[str, Mutation] = {
         ("nothing is stuck",),
     ),
     "leash off": Mutation(
-        replace(_LONG_PAUSES, longest_task_s=2 * LONGEST_TASK_S, leashes=False),
+        replace(_LONG_PAUSES, task_s=2 * LONGEST_TASK_S, leashes=False),
         ("one execution at a time", "work stops before the purge"),
     ),
     "attempt not compared at finish": Mutation(

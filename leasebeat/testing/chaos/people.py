@@ -44,7 +44,7 @@ class People:
     def __init__(self, url: StoreUrl, timers: Timers, tasks: Tasks, record: Record, random: Random) -> None:
         self.counts: Counter[str] = Counter()
         self.deeds: dict[int, list[Deed]] = {}  #: by connection, in their order
-        self.longest_task_s: float | None = None
+        self.task_s: float | None = None  #: how long every task lasts, instead of as drawn
         self._url = url
         self.timers = timers
         self._tasks = tasks
@@ -133,7 +133,7 @@ class People:
             "retry_delay_s": random.choice(("0", "0.3", "1")),
             "retry_backoff": "1",
             "misfire": random.choice(("'once'", "'skip'")),
-            "timeout_s": random.choice(("NULL", "NULL", "1.5")),
+            "timeout_s": random.choice(("NULL", "NULL", "1.5")) if self.task_s is None else "NULL",
             "starts_at": random.choice(("NULL",) * 7 + ("UTC_TIMESTAMP(6) + INTERVAL 3 SECOND",)),
             "ends_at": random.choice(("NULL",) * 7 + ("UTC_TIMESTAMP(6) + INTERVAL 12 SECOND",)),
         }
@@ -141,7 +141,9 @@ class People:
 
     def _behaviour(self) -> Behaviour:
         random = self._random
-        longest = self.longest_task_s or random.choice((0.1, 0.4, 1.0, LONGEST_TASK_S))
+        if self.task_s is not None:
+            return Behaviour(self.task_s, self.task_s)
+        longest = random.choice((0.1, 0.4, 1.0, LONGEST_TASK_S))
         fails, cannot_start = random.choice((0.0, 0.0, 0.3)), random.choice((0.0, 0.0, 0.0, 0.1))
         return Behaviour(longest * random.choice((0.2, 1.0)), longest, fails, cannot_start)
 

@@ -51,7 +51,7 @@ class Plan:
     faults: Sequence[Fault] = faults.OFTEN
     faults_per_s: float = 0.6
     rough: bool = True  #: besides: KILLs, one restart of the store, a network that loses and delays
-    longest_task_s: float | None = None  #: of every schedule; None = as drawn
+    task_s: float | None = None  #: how long every task lasts; None = as drawn
     patches: Callable[[Mapping[str, str]], Mapping[str, str]] = lambda _: {}  #: statements said otherwise
     leashes: bool = True
 
@@ -105,7 +105,7 @@ class _Ring:
             self.record,
             self._new_random(),
         )
-        self.people.longest_task_s = plan.longest_task_s
+        self.people.task_s = plan.task_s
         self.scene = Scene(Timers(runtime, "faults"), mariadb, redis, self.machines, self._new_random())
         stack.callback(self._end_ill_treatment)
 
