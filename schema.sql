@@ -120,15 +120,17 @@ CREATE TABLE IF NOT EXISTS runs (
   result          JSON NULL COMMENT 'what the task handed on, at most 64 KiB',
   until           DATETIME(6) NULL COMMENT 'UTC; missed only: the row stands for all instants from fire_at to here',
   missed_count    INT NULL COMMENT 'missed only: how many those are',
-  kill_requested  TINYINT(1) NOT NULL DEFAULT 0 COMMENT '1: somebody wants it stopped',
+  shards          INT NOT NULL DEFAULT 1 COMMENT 'how many runs its fire has',
+  kill_requested  TINYINT(1) NOT NULL DEFAULT 0 COMMENT '1: somebody wants it stopped; 2: a later fire takes its place (overlap replace)',
   serial          VARCHAR(190) NULL COMMENT 'what must be held while it is open (overlap); NULL once it has ended',
-  serial_held     VARCHAR(190) NULL COMMENT '= serial while it holds it',
+  serial_held     VARCHAR(191) NULL COMMENT '= serial while it holds it; SERIAL+: the one that waits for it (overlap wait)',
   lane            VARCHAR(64) NULL COMMENT 'lanes.name',
   lane_slot       VARCHAR(80) NULL COMMENT 'LANE:k, held while running',
   follow          TINYINT NULL COMMENT '1: ended, and what hangs on it was not looked at yet',
   wants           VARCHAR(6) CHARACTER SET ascii COLLATE ascii_bin AS (CASE WHEN follow = 1 THEN 'follow' WHEN status <> 'queued' THEN NULL
-                    WHEN kill_requested = 1 THEN 'kill' WHEN version IS NULL THEN 'dress' WHEN attempt = 0 THEN 'wait' END) STORED
-                    COMMENT 'which sweep may have to look at it: follow, kill, dress, or wait (until expires_at)',
+                    WHEN kill_requested <> 0 THEN 'kill' WHEN version IS NULL THEN 'dress' WHEN pinned_node_id IS NOT NULL THEN 'pin'
+                    WHEN attempt = 0 THEN 'wait' END) STORED
+                    COMMENT 'which sweep may have to look at it: follow, kill, dress, pin (its node), or wait (until expires_at)',
   PRIMARY KEY (fire_at, schedule_id, shard) COMMENT 'the judge: one row per fire and shard; begins with the time for retention',
   UNIQUE KEY serial_held (serial_held) COMMENT 'no two runs of one serial at once',
   UNIQUE KEY lane_slot (lane_slot) COMMENT 'no more runs in a lane than it has slots',
@@ -142,8 +144,9 @@ CREATE TABLE IF NOT EXISTS runs (
   CONSTRAINT run_status CHECK (status IN ('queued', 'running', 'succeeded', 'failed', 'timed_out', 'killed', 'lost', 'skipped', 'missed')),
   CONSTRAINT run_origin CHECK (origin IN ('trigger', 'audit', 'manual', 'after', 'backfill')),
   CONSTRAINT run_shard CHECK (shard >= 0),
+  CONSTRAINT run_shards CHECK (shards >= 1),
   CONSTRAINT run_args CHECK (args IS NULL OR JSON_TYPE(args) = 'OBJECT'),
-  CONSTRAINT run_kill_requested CHECK (kill_requested IN (0, 1))
+  CONSTRAINT run_kill_requested CHECK (kill_requested IN (0, 1, 2))
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what became of each fire';
 
 CREATE TABLE IF NOT EXISTS attempts (

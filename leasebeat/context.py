@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from leasebeat.errors import NotFound
 from leasebeat.model.instant import from_text, to_datetime
+from leasebeat.model.upstream import Upstream, fit, parse
 
 if TYPE_CHECKING:
     from leasebeat.executors.base import Launch
@@ -22,6 +23,8 @@ class CurrentRun:
 
     `fence` grows with every start of the run: a store that keeps the largest one it has seen, and
     refuses smaller ones, is safe from an attempt that was given up and does not know it yet.
+    `upstream` tells of the runs that this one followed: `key`, `schedule`, `shard`, `shards`,
+    `status`, `exit_code` and `result` (or `result_omitted`) of each.
     """
 
     schedule: str
@@ -35,6 +38,7 @@ class CurrentRun:
     shard_arg: object
     node: str
     node_id: str
+    upstream: list[Upstream] = field(default_factory=list[Upstream])
 
 
 in_thread: ContextVar[Launch] = ContextVar("in_thread")
@@ -69,6 +73,7 @@ def _from_launch(launch: Launch) -> CurrentRun:
         shard_arg=launch.shard_arg,
         node=launch.node_name,
         node_id=launch.node_id,
+        upstream=parse(fit(launch.upstream or "[]")),
     )
 
 
@@ -86,4 +91,5 @@ def _from_environment() -> CurrentRun:
         shard_arg=json.loads(told.get("SHARD_ARG", "null")),
         node=told["NODE"],
         node_id=told["NODE_ID"],
+        upstream=parse(told.get("UPSTREAM", "[]")),
     )

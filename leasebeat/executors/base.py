@@ -27,7 +27,10 @@ RESULT_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One attempt, ready to start. `args` are the schedule's, overridden by the run's own."""
+    """One attempt, ready to start. `args` are the schedule's, overridden by the run's own.
+
+    `upstream` is JSON text of the form of `model.upstream`; None where the run follows no other.
+    """
 
     key: RunKey
     attempt: int
@@ -39,6 +42,7 @@ class Launch:
     node_name: str
     shards: int = 1
     shard_arg: object = None
+    upstream: str | None = None
 
     @property
     def id(self) -> tuple[RunKey, int]:

@@ -16,7 +16,9 @@ from typing import cast
 
 from leasebeat.errors import StartFailed
 from leasebeat.executors.base import Launch
+from leasebeat.model import upstream
 from leasebeat.model.instant import to_text
+from leasebeat.model.upstream import UPSTREAM_BYTES
 
 SECRET_BYTES = 64 * 1024
 """The size of the largest file that `{"file": ...}` may name."""
@@ -70,8 +72,12 @@ def base_environment(account: Account) -> dict[str, str]:
     }
 
 
-def task_variables(launch: Launch) -> dict[str, str]:
-    """The `LEASEBEAT_*` variables of an attempt. `LEASEBEAT_SHARD_ARG` is JSON, and missing without one."""
+def task_variables(launch: Launch, upstream_bytes: int = UPSTREAM_BYTES) -> dict[str, str]:
+    """The `LEASEBEAT_*` variables of an attempt.
+
+    `LEASEBEAT_SHARD_ARG` and `LEASEBEAT_UPSTREAM` are JSON, and missing where there is nothing to
+    tell. The latter is cut to `upstream_bytes`.
+    """
     told: dict[str, object] = {
         "SCHEDULE": launch.schedule.name,
         "SCHEDULE_ID": launch.key.schedule_id,
@@ -86,6 +92,8 @@ def task_variables(launch: Launch) -> dict[str, str]:
     }
     if launch.shard_arg is not None:
         told["SHARD_ARG"] = json.dumps(launch.shard_arg)
+    if launch.upstream is not None:
+        told["UPSTREAM"] = upstream.fit(launch.upstream, min(UPSTREAM_BYTES, upstream_bytes))
     return {f"LEASEBEAT_{name}": str(value) for name, value in told.items()}
 
 

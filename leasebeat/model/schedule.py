@@ -67,10 +67,18 @@ class Schedule:
         limit = DEFAULT_TIMEOUT_S[self.kind] if self.timeout_s is None else self.timeout_s
         return limit or None
 
+    def serial(self, shard: int = 0) -> str | None:
+        """The text that only one open run of a shard may hold; None where runs may overlap."""
+        return None if self.overlap == "allow" else f"{self.id}:{shard}"
+
+    def serial_on(self, node: str) -> str | None:
+        """The same for `route = all`: one run on each node, by the node's name."""
+        return None if self.overlap == "allow" else f"{self.id}@{node}"
+
     @property
-    def serial(self) -> str | None:
-        """The text that only one open run of shard 0 may hold; None where runs may overlap."""
-        return None if self.overlap == "allow" else f"{self.id}:0"
+    def node_name(self) -> str | None:
+        """The node that `route = node:NAME` names."""
+        return self.route[5:] if self.route.startswith("node:") else None
 
 
 RowDict = Mapping[str, object]

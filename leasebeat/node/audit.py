@@ -30,7 +30,7 @@ from leasebeat.node.loop import IDLE_S, Turn
 from leasebeat.node.owed import Owed, Walker, Window, audit_row, owed_by_history, spans
 from leasebeat.node.standing import Standing
 from leasebeat.runtime import Runtime
-from leasebeat.store.base import BATCH, CLAIM_REACH, AuditLook, AuditRow, Store
+from leasebeat.store.base import BATCH, CLAIM_REACH, AuditLook, OpenRow, Store
 from leasebeat.triggers import TriggerGroups, in_window, trigger_key
 
 _RENEW_S = 1.0
@@ -64,7 +64,7 @@ class Audit:
         coordinator: Coordinator,
         catalog: Catalog,
         config: AuditConfig,
-        missed: Callable[[AuditRow], None],
+        missed: Callable[[OpenRow], None],
     ) -> None:
         self.waiter = runtime.waiter()
         self._runtime = runtime
@@ -237,9 +237,9 @@ class Audit:
         self._gate.notify("queue")
         return not self._store.missing(missing)
 
-    def _rows(self, missing: Sequence[Owed], window: Window) -> list[AuditRow]:
+    def _rows(self, missing: Sequence[Owed], window: Window) -> list[OpenRow]:
         """A catch-up is spread: at most so many starts a second."""
-        rows: list[AuditRow] = []
+        rows: list[OpenRow] = []
         opened = 0
         for owed in missing:
             delay = opened * SECOND // self._catch_up_per_s if window.catch_up else 0
@@ -288,10 +288,10 @@ class Audit:
             self._owed += spans(schedule_id, found)
 
 
-def _one_of_each_serial(rows: Sequence[AuditRow]) -> list[list[AuditRow]]:
+def _one_of_each_serial(rows: Sequence[OpenRow]) -> list[list[OpenRow]]:
     """Batches in key order, in each at most one row that wants a given serial."""
-    batches: list[list[AuditRow]] = []
-    open_batch: list[AuditRow] = []
+    batches: list[list[OpenRow]] = []
+    open_batch: list[OpenRow] = []
     serials: set[str] = set()
     for row in sorted(rows, key=lambda row: row.key):
         if len(open_batch) >= BATCH or (row.serial is not None and row.serial in serials):

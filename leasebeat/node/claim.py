@@ -2,7 +2,7 @@
 
     gate      SET NX for all of them in one call; a "no" ends it here, an error goes on to the store
     claim     one INSERT; as many rows as were sent: all are ours
-    else      `claim_blocked` writes the skipped ones, `claim_answer` says of each row why it is not ours
+    else      `claim_rest` writes the skipped ones, `claim_answer` says of each row why it is not ours
 
 What may still be ours is opened again, at most `MOST_TRIES` times: `early` when the store's clock
 is there, `stale` after reading the row again, `again` at once. What is left is the audit's.
@@ -159,7 +159,7 @@ class Claimer:
             return [ClaimAnswer(r.schedule_id, r.shard, _born(r), 1, claimed.claimed_at) for r in rows]
         blocked = [row for row in rows if row.serial is not None]
         if blocked:
-            self._store.claim_blocked(node_id, fire_at, blocked)
+            self._store.claim_rest(node_id, fire_at, blocked)
         return self._store.claim_answer(node_id, fire_at, rows)
 
     def _settle(
@@ -223,7 +223,7 @@ def claim_row(entry: Entry, due: int, run: bool) -> ClaimRow:
         priority=schedule.priority,
         delay=0,
         grace=max(from_seconds(schedule.misfire_grace_s), ANY_GRACE if schedule.route == "any" else 0),
-        serial=schedule.serial,
+        serial=schedule.serial(),
         overlap=schedule.overlap,
     )
 

@@ -29,7 +29,7 @@ from leasebeat.node.retention import Ages, Retention
 from leasebeat.node.standing import Standing
 from leasebeat.node.verdict import OutputLimits
 from leasebeat.runtime import Runtime, Task
-from leasebeat.store.base import AuditRow, FinishRow, Orphan, Store
+from leasebeat.store.base import FinishRow, OpenRow, Orphan, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +188,7 @@ class Node:
         if not row.again and row.status in ("failed", "timed_out", "lost"):
             self._tell(row.status, row.key, row.reason or "", row.attempt)
 
-    def _run_missed(self, row: AuditRow) -> None:
+    def _run_missed(self, row: OpenRow) -> None:
         self._tell("missed", row.key, row.reason or "", 0)
 
     def _run_lost(self, orphan: Orphan) -> None:

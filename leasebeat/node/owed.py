@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from leasebeat.model.instant import SECOND, Instant, Micros, from_seconds, to_text
 from leasebeat.model.run import ReasonCode, RunKey
 from leasebeat.node.catalog import Entry, entry_of
-from leasebeat.store.base import AuditRow, Version
+from leasebeat.store.base import OpenRow, Version
 from leasebeat.triggers import Trigger, TriggerKey, in_window, instants, trigger_key
 
 SPAN = 1000
@@ -99,11 +99,11 @@ def spans(schedule_id: int, found: Sequence[Instant]) -> list[Owed]:
     return [Owed(RunKey(found[0], schedule_id), found[older - 1], older), *singly]
 
 
-def audit_row(owed: Owed, newest: Entry | None, window: Window, delay: Micros) -> AuditRow:
+def audit_row(owed: Owed, newest: Entry | None, window: Window, delay: Micros) -> OpenRow:
     """What becomes of a due instant without a row."""
     status, code, reason = _verdict(owed, newest, window)
     schedule = newest.schedule if newest else None
-    return AuditRow(
+    return OpenRow(
         key=owed.key,
         version=newest.version.id if newest and not newest.version.deleted else None,
         status=status,
@@ -113,7 +113,7 @@ def audit_row(owed: Owed, newest: Entry | None, window: Window, delay: Micros) -
         priority=schedule.priority if schedule else 0,
         delay=delay,
         grace=from_seconds(schedule.misfire_grace_s) if schedule else 0,
-        serial=schedule.serial if schedule and status == "queued" else None,
+        serial=schedule.serial() if schedule and status == "queued" else None,
         overlap=schedule.overlap if schedule else "allow",
         until=owed.until,
         missed_count=owed.count if owed.until is not None else None,

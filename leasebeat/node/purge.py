@@ -132,7 +132,7 @@ class Purge:
                 continue
             schedule = entry.schedule
             dressed = DressRow(
-                row.key, entry.version.runs_as, schedule.queue, schedule.priority, schedule.serial
+                row.key, entry.version.runs_as, schedule.queue, schedule.priority, schedule.serial()
             )
             try:
                 self._store.dress([dressed])

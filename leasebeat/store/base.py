@@ -27,15 +27,21 @@ from leasebeat.model.schedule import RowDict
 from leasebeat.store.rows import (
     Answer,
     AuditLook,
-    AuditRow,
     Candidate,
     ClaimAnswer,
     Claimed,
     ClaimRow,
     DressRow,
+    Edge,
     FinishRow,
+    FireRun,
+    FollowLook,
+    FollowProblem,
+    LastEnd,
+    OpenRow,
     Orphan,
     OwnRun,
+    Place,
     Poll,
     ReclaimRow,
     Role,
@@ -44,6 +50,7 @@ from leasebeat.store.rows import (
     SeenRow,
     SettleRow,
     Undressed,
+    UpstreamRun,
     Version,
 )
 
@@ -53,15 +60,21 @@ __all__ = [
     "START_FAILED_AWAY",
     "Answer",
     "AuditLook",
-    "AuditRow",
     "Candidate",
     "ClaimAnswer",
     "ClaimRow",
     "Claimed",
     "DressRow",
+    "Edge",
     "FinishRow",
+    "FireRun",
+    "FollowLook",
+    "FollowProblem",
+    "LastEnd",
+    "OpenRow",
     "Orphan",
     "OwnRun",
+    "Place",
     "Poll",
     "ReclaimRow",
     "Role",
@@ -71,17 +84,24 @@ __all__ = [
     "SettleRow",
     "Store",
     "Undressed",
+    "UpstreamRun",
     "Version",
 ]
 
 BATCH = 500
-"""The most rows that one statement carries."""
+"""The most rows that one statement carries, unless a single fire has more shards."""
 
 CLAIM_REACH: Micros = 60_000_000
 """Claims reach back this far; older instants belong to the audit."""
 
 START_FAILED_AWAY: Micros = 10_000_000
 """How long a run that could not start on a node is left to the others before that node may pull it again."""
+
+PINNED_AWAY: Micros = 10_000_000
+"""How long a queued shard is left to the node that it was dealt to; then any node may pull it."""
+
+MOST_FIRES = 10_000
+"""The most rows of one fire."""
 
 
 class Store(Protocol):
@@ -156,15 +176,19 @@ class Store(Protocol):
     # opening
 
     def claim(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> Claimed:
-        """Insert the rows that may exist as open runs: not there yet, serial not wanted by an open run,
-        version current, enabled, due, node live with a beat younger than its lease, fire_at <= now within
-        CLAIM_REACH.
+        """Insert the rows (of one shard each) that may exist as open runs: not there yet, serial not wanted
+        by an open run, version current, enabled, due, node live with a beat younger than its lease,
+        fire_at <= now within CLAIM_REACH. A row with a lane or a delay, or pinned to another node, is
+        born queued whatever `run` says.
         """
         ...
 
-    def claim_blocked(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> int:
-        """Under the same guards, insert as `skipped` (reason_code overlap, the run in the way in the reason)
-        those whose serial an open run wants.
+    def claim_rest(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> int:
+        """Under the same guards, but whatever their serials, insert those that have no row yet: how many.
+
+        Where an open run wants the serial: as OpenRow says (the run in the way in the reason). Rows of
+        several shards are inserted only where their fire has no row for shard 0: whole or not at all.
+        One transaction.
         """
         ...
 
@@ -172,14 +196,20 @@ class Store(Protocol):
 
     def pull_look(self, node_id: str, queue: str, limit: int) -> list[Candidate]:
         """Plain read, best first: queued, ready, dressed, not to be killed, not expired, serial free or held
-        by itself, not pinned elsewhere, schedule not paused (retries and manual runs go on), queue not
-        paused, and not one that could not start here less than START_FAILED_AWAY ago.
+        by itself, its lane not full, schedule not paused (retries and manual runs go on), queue not
+        paused, not one that could not start here less than START_FAILED_AWAY ago; and not another
+        node's: of `route = node:NAME`, or pinned (shards only for PINNED_AWAY, and before an attempt).
         """
         ...
 
+    def lane_room(self, lanes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The free slots of each, `LANE:k` for k from 0 to its size less 1."""
+        ...
+
     def pull(self, node_id: str, rows: Sequence[Candidate], limit: int) -> int:
-        """Make at most `limit` of them running here, attempt + 1, fence above the former one; what others
-        have locked is passed over. How many; `mine` tells which.
+        """Make at most `limit` of them running here, attempt + 1, fence above the former one, in their
+        `lane_slot`; what others have locked is passed over. How many; `mine` tells which. Raises
+        Duplicate, and takes none, where a lane slot or a serial is held by now.
         """
         ...
 
@@ -209,6 +239,47 @@ class Store(Protocol):
 
     def settle(self, rows: Sequence[SettleRow]) -> int:
         """End queued runs that never started."""
+        ...
+
+    # followers
+
+    def follow_look(self) -> FollowLook: ...
+
+    def fire_runs(self, fires: Sequence[tuple[Instant, int]]) -> list[FireRun]:
+        """Every run of these fires (fire_at, schedule_id)."""
+        ...
+
+    def open_followers(self, node_id: str, rows: Sequence[OpenRow]) -> int:
+        """Insert them (origin after), where the node is live and the version guard holds; how many.
+
+        One transaction.
+        """
+        ...
+
+    def reopen_followers(self, rows: Sequence[DressRow]) -> int:
+        """Put followers that were skipped for their upstreams back into the queue: those were retried.
+
+        Only rows that say `skipped`, reason_code upstream.
+        """
+        ...
+
+    def followed(self, keys: Sequence[RunKey]) -> None:
+        """Their followers were looked at."""
+        ...
+
+    def upstream_runs(self, key: RunKey) -> list[UpstreamRun]:
+        """The runs that a follower's run follows, by schedule and shard."""
+        ...
+
+    def link(self, node_id: str, term: int, edges: Sequence[Edge], problems: Sequence[FollowProblem]) -> bool:
+        """Make `schedule_after` say these edges and `schedule_problems` these problems beside the versions'
+        own. False where the term is over. Ended runs of a new edge's upstream, fired after its `since`,
+        are marked to be followed. One transaction.
+        """
+        ...
+
+    def last_ends(self, ids: Sequence[int]) -> list[LastEnd]:
+        """For each schedule, also one without runs."""
         ...
 
     # nodes
@@ -253,12 +324,20 @@ class Store(Protocol):
 
     def undressed(self) -> list[Undressed]: ...
 
+    def fan_out(self, key: RunKey, places: Sequence[Place]) -> int:
+        """Insert the missing rows of the other shards of a row put in by hand (not dressed, shard 0), as it is."""
+        ...
+
     def dress(self, rows: Sequence[DressRow]) -> int:
         """Raises Duplicate when a serial is held by another run: then dress one by one."""
         ...
 
     def close_killed(self) -> int:
-        """End queued runs with kill_requested as killed."""
+        """End queued runs with kill_requested as killed; those replaced before they began as skipped."""
+        ...
+
+    def close_pinned(self) -> int:
+        """End queued runs of `route = all` whose node is gone: missed, or lost where they had begun."""
         ...
 
     def close_deleted(self) -> int:
@@ -281,9 +360,13 @@ class Store(Protocol):
         """Those without a row. Any number of keys."""
         ...
 
-    def open_missing(self, node_id: str, term: int, rows: Sequence[AuditRow], lag: Micros) -> int:
-        """Insert them, where the term is still the node's, the version guard holds and fire_at <= now - lag.
-        At most one row per serial in one call.
+    def catch_up_until(self) -> Instant:
+        """The latest ready_at of queued runs that the audit opened; 0 if there are none."""
+        ...
+
+    def open_missing(self, node_id: str, term: int, rows: Sequence[OpenRow], lag: Micros) -> int:
+        """Insert them (origin audit), where the term is still the node's, the version guard holds and
+        fire_at <= now - lag. At most one row per serial in one call. One transaction.
         """
         ...
 

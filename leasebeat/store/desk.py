@@ -275,7 +275,7 @@ class Desk:
         if record["definition"] is None:
             return None
         schedule = schedule_from_row({**json.loads(record["definition"]), "id": key.schedule_id})
-        return schedule.serial and f"{key.schedule_id}:{key.shard}"
+        return schedule.serial(key.shard)
 
     def _in_the_way(self, serial: str | None) -> str:
         for record in self._session.query("desk_serial", serial=serial):

@@ -97,8 +97,10 @@ class Poll:
     kills: bool  #: one of them has kill_requested
     ready: bool  #: a queued run of this node's queues may be pulled now
     orphans: bool  #: rows `running` on a node that is purged or has left
-    sweep: bool  #: queued rows that want `undressed`, `close_killed`, `expire` or `close_deleted`
+    sweep: bool  #: queued rows that want `undressed`, `close_killed`, `close_pinned`, `expire` or `close_deleted`
     auditor: Role | None
+    follow: bool = False  #: ended runs whose followers were not looked at yet
+    paused: frozenset[str] = frozenset()  #: the queues of which nothing may start
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class OwnRun:
     reason_code: str | None  #: why the attempt before it ended, `start_failed` for one
     kill_requested: bool
     settled: bool  #: claimed longer ago than any statement can still be under way
+    shards: int = 1  #: how many runs its fire has
 
 
 # --- opening ------------------------------------------------------------------------------------
@@ -125,7 +128,8 @@ class OwnRun:
 class ClaimRow:
     """A fire that a node wants to open.
 
-    All rows of a claim are of one instant, in (schedule_id, shard) order.
+    All rows of a claim are of one instant, in (schedule_id, shard) order. A fire of several shards is
+    sent whole: all of its rows, or none.
     """
 
     schedule_id: int
@@ -139,6 +143,9 @@ class ClaimRow:
     grace: Micros  #: expires_at = ready_at + grace
     serial: str | None  #: what must be held while the run is open; at most one row per serial in a claim
     overlap: str
+    lane: str | None = None  #: a run in a lane is always born queued: slots of lanes are taken by the pull
+    shards: int = 1  #: how many rows this fire has
+    pinned_node_id: str | None = None  #: route all: the only node that may run it; shards: who should
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +183,14 @@ class ClaimAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A queued run that may be pulled."""
+    """A queued run that may be pulled; elsewhere simply (run, attempt)."""
 
     key: RunKey
     attempt: int
+    priority: int = 0
+    lane: str | None = None
+    late: bool = False  #: of a catch-up: opened by the audit more than CLAIM_REACH after its instant
+    lane_slot: str | None = None  #: for `pull`: which slot of its lane it shall hold
 
 
 # --- ending -------------------------------------------------------------------------------------
@@ -248,6 +259,19 @@ class DressRow:
     queue: str
     priority: int
     serial: str | None
+    waits: bool = False  #: the serial is waited for (overlap wait, replace), not held from now on
+    lane: str | None = None
+    shards: int = 1
+    pinned_node_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One shard of a fire: who may run it, and the serial it wants."""
+
+    shard: int
+    pinned_node_id: str | None
+    serial: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,12 +298,15 @@ class AuditLook:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditRow:
-    """A due instant without a row, and what the auditor makes of it.
+class OpenRow:
+    """A fire, or one shard of it, that has no row, and what becomes of it: opened by the audit or as a follower.
 
-    `status` is queued, missed or skipped; queued becomes skipped by the store itself where the
-    serial is held and `overlap` is `skip`. `version` must be the schedule's row as it stands; None =
-    the schedule must be gone. `until` and `missed_count` make the row stand for a span of instants.
+    `status` is queued, missed or skipped. Where an open run wants the same serial the store decides by
+    `overlap`: skip = skipped; wait = waits, or skipped where one waits already; replace = waits, and
+    all older open runs of the serial get kill_requested = 2, or skipped where a newer one is open;
+    queue = waits behind all others. `version` must be the schedule's row as it stands; None = the
+    schedule must be gone. `until` and `missed_count` make the row stand for a span of instants.
+    A fire of several shards is sent whole.
     """
 
     key: RunKey
@@ -295,3 +322,66 @@ class AuditRow:
     overlap: str
     until: Instant | None = None
     missed_count: int | None = None
+    lane: str | None = None
+    shards: int = 1
+    pinned_node_id: str | None = None
+
+
+# --- followers ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FollowLook:
+    """Ended runs whose followers were not looked at yet (at most BATCH), and the digest of the schedules."""
+
+    digest: str
+    keys: tuple[RunKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FireRun:
+    """A run of a fire, as followers judge it."""
+
+    key: RunKey
+    status: str
+    shards: int
+    reason_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRun:
+    """What a follower's task is told of a run that it follows."""
+
+    key: RunKey
+    schedule: str
+    shards: int
+    status: str
+    exit_code: int | None
+    result: str | None  #: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """`follower_id` follows `upstream_id` for fires after `since`."""
+
+    upstream_id: int
+    follower_id: int
+    since: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class FollowProblem:
+    """Why a schedule with `after` cannot follow, by the schedules as they stand together."""
+
+    schedule_id: int
+    version: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class LastEnd:
+    """What `@after_end` counts from. `finished_at` None: no run has ended yet."""
+
+    schedule_id: int
+    open: bool  #: a run is queued or running
+    finished_at: Instant | None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from leasebeat.model.instant import Instant, Micros
 from leasebeat.model.run import RunKey
-from leasebeat.store.base import AuditLook, AuditRow
+from leasebeat.store.base import AuditLook, OpenRow
 from leasebeat.store.sql_rows import Statements, in_key_order, pack, run_key
 
 
@@ -30,7 +30,7 @@ class AuditStatements(Statements):
         """Those without a row."""
         return [run_key(record) for record in self._query_all("missing", keys)]
 
-    def open_missing(self, node_id: str, term: int, rows: Sequence[AuditRow], lag: Micros) -> int:
+    def open_missing(self, node_id: str, term: int, rows: Sequence[OpenRow], lag: Micros) -> int:
         """Insert them under the auditor's guards; how many."""
         sent = in_key_order(
             (

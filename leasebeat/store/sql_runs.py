@@ -147,11 +147,11 @@ class RunStatements(Statements):
             raise Unknown("a row that was just claimed is gone; somebody deletes from `runs`")
         return records[0]["claimed_at"]
 
-    def claim_blocked(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> int:
+    def claim_rest(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> int:
         """Under the claim's guards, insert as `skipped` those whose serial an open run wants; how many."""
         sent = _claims(rows)
         return self._session.execute(
-            "claim_blocked", node_id=node_id, fire_at=fire_at, rows=sent, reach=CLAIM_REACH
+            "claim_rest", node_id=node_id, fire_at=fire_at, rows=sent, reach=CLAIM_REACH
         )
 
     def claim_answer(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> list[ClaimAnswer]:

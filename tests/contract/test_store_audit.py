@@ -9,7 +9,7 @@ import pytest
 
 from leasebeat.model.instant import DAY, SECOND
 from leasebeat.model.run import RunKey
-from leasebeat.store.base import AuditRow, Store, Version
+from leasebeat.store.base import OpenRow, Store, Version
 from tests.contract.store_bench import HOUR, LEFT, NODE, OTHER, START, Bench, ended, opening, retried
 
 LEASE, LAG = 4 * SECOND, 2 * SECOND
@@ -23,8 +23,8 @@ def _auditor(bench: Bench) -> None:
     assert bench.store.lead(NODE, LEASE)
 
 
-def audited(version: Version | None, fire_at: int = FIRE, schedule_id: int = 1, **changes: Any) -> AuditRow:
-    row = AuditRow(
+def audited(version: Version | None, fire_at: int = FIRE, schedule_id: int = 1, **changes: Any) -> OpenRow:
+    row = OpenRow(
         key=RunKey(fire_at, schedule_id),
         version=version.id if version else None,
         status="queued",

@@ -208,12 +208,12 @@ def test_a_serial_that_an_open_run_wants_is_not_claimed_but_skipped(bench: Bench
     now = bench.pass_time(1)
     assert store.claim(NODE, now, [row]).count == 0
     assert answers(store, NODE, now, row) == ["again"]
-    assert store.claim_blocked(NODE, now, [row]) == 1
+    assert store.claim_rest(NODE, now, [row]) == 1
     skipped = bench.run(RunKey(now, 1))
     assert skipped is not None
     assert (skipped["status"], skipped["reason_code"], skipped["attempt"]) == ("skipped", "overlap", 0)
     assert (skipped["serial"], skipped["serial_held"], skipped["finished_at"]) == (None, None, now)
-    assert store.claim_blocked(NODE, now, [row]) == 0
+    assert store.claim_rest(NODE, now, [row]) == 0
 
 
 def test_a_serial_is_wanted_while_its_run_is_queued_too(bench: Bench, store: Store) -> None:
@@ -227,8 +227,8 @@ def test_only_skip_is_skipped(bench: Bench, store: Store) -> None:
     row = opening(bench.schedule(1), serial="1:0", overlap="skip")
     store.claim(NODE, START, [row])
     now = bench.pass_time(1)
-    assert store.claim_blocked(NODE, now, [opening(bench.schedule(2), serial="2:0", overlap="skip")]) == 0
-    assert store.claim_blocked(NODE, now, [opening(bench.schedule(1), serial="1:0", overlap="wait")]) == 0
+    assert store.claim_rest(NODE, now, [opening(bench.schedule(2), serial="2:0", overlap="skip")]) == 0
+    assert store.claim_rest(NODE, now, [opening(bench.schedule(1), serial="1:0", overlap="wait")]) == 0
 
 
 def test_a_skip_obeys_the_guards_of_a_claim(bench: Bench, store: Store) -> None:
@@ -236,7 +236,7 @@ def test_a_skip_obeys_the_guards_of_a_claim(bench: Bench, store: Store) -> None:
     store.claim(NODE, START, [row])
     bench.put_schedule(1, command="false")
     now = bench.pass_time(1)
-    assert store.claim_blocked(NODE, now, [row]) == 0
+    assert store.claim_rest(NODE, now, [row]) == 0
     assert bench.run(RunKey(now, 1)) is None
 
 

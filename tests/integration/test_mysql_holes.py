@@ -16,7 +16,7 @@ from leasebeat.errors import Busy, Duplicate, Unavailable, Unknown
 from leasebeat.model.instant import DAY, SECOND
 from leasebeat.model.node import Vitals
 from leasebeat.model.run import RunKey
-from leasebeat.store.base import AuditRow, FinishRow, ReclaimRow
+from leasebeat.store.base import OpenRow, FinishRow, ReclaimRow
 from leasebeat.store.statements import load
 from tests.integration.mysql_store import (
     NODE,
@@ -200,9 +200,9 @@ def _ends(fleet: Fleet, key: RunKey) -> bool:
 # --- C: audit -----------------------------------------------------------------------------------
 
 
-def due(version: Any, fire_at: int) -> AuditRow:
+def due(version: Any, fire_at: int) -> OpenRow:
     key = RunKey(fire_at, version.schedule_id)
-    return AuditRow(key, version.id, "queued", None, None, "default", 0, 0, DAY, None, "allow")
+    return OpenRow(key, version.id, "queued", None, None, "default", 0, 0, DAY, None, "allow")
 
 
 def test_c2_the_watermark_obeys_the_stores_clock_alone(fleet: Fleet) -> None:

@@ -98,7 +98,7 @@ def one_fire(store: SqlStore, node: str, version: Version, number: int) -> int:
         key = RunKey(instant, version.schedule_id)
         store.start(node, [taken(key)])
         return again(lambda: store.finish(node, [FinishRow(key, 1, "succeeded")]))
-    return again(lambda: store.claim_blocked(node, instant, rows))
+    return again(lambda: store.claim_rest(node, instant, rows))
 
 
 def _overlaps(fleet: Fleet) -> int:

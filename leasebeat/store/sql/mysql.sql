@@ -208,7 +208,7 @@ WHERE r.schedule_id IS NULL AND NOT EXISTS (SELECT 1 FROM runs b WHERE b.serial 
 SELECT claimed_at FROM runs
 WHERE fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND schedule_id = :schedule_id AND shard = :shard
 
--- name: claim_blocked
+-- name: claim_rest
 -- Of a claim that inserted fewer rows than it was sent: those that are skipped because an open run wants their serial.
 -- rows: as claim.
 INSERT INTO runs (fire_at, schedule_id, shard, status, reason_code, reason, queue, priority, ready_at, origin, version, finished_at)

@@ -204,7 +204,7 @@ WHERE n.id = :node_id AND n.state = 'live' AND n.beat_at >= utc_in(-n.lease_us)
 -- The fence of a claim that inserted all its rows.
 SELECT claimed_at FROM runs WHERE fire_at = utc_text(:fire_at) AND schedule_id = :schedule_id AND shard = :shard
 
--- name: claim_blocked
+-- name: claim_rest
 -- Of the rows that `claim` left out, those whose serial an open run wants: not run, and the row says why.
 WITH sent AS MATERIALIZED (
     SELECT value ->> 0 AS schedule_id, value ->> 1 AS shard, value ->> 2 AS version, value ->> 3 AS due,

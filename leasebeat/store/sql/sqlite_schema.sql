@@ -158,6 +158,7 @@ CREATE TABLE IF NOT EXISTS runs (
     result TEXT,
     until TEXT,
     missed_count INTEGER,
+    shards INTEGER NOT NULL DEFAULT 1,
     kill_requested INTEGER NOT NULL DEFAULT 0,
     serial TEXT,
     serial_held TEXT,
@@ -172,7 +173,8 @@ CREATE TABLE IF NOT EXISTS runs (
     CONSTRAINT "shard: 0 or more" CHECK (shard >= 0),
     CONSTRAINT "args: a JSON object" CHECK (iif(json_valid(args), json_type(args) = 'object', args IS NULL)),
     CONSTRAINT "result: JSON" CHECK (result IS NULL OR json_valid(result)),
-    CONSTRAINT "kill_requested: 1 or 0" CHECK (kill_requested IN (0, 1)),
+    CONSTRAINT "kill_requested: 0, 1 or 2" CHECK (kill_requested IN (0, 1, 2)),
+    CONSTRAINT "shards: a whole number above 0" CHECK (typeof(shards) = 'integer' AND shards >= 1),
     CONSTRAINT "fire_at: YYYY-MM-DD HH:MM:SS.ffffff, UTC" CHECK (
         datetime(substr(fire_at, 1, 19), '+0 days') || printf('.%06u', substr(fire_at, 21, 6)) IS fire_at),
     CONSTRAINT "ready_at: YYYY-MM-DD HH:MM:SS.ffffff, UTC" CHECK (
@@ -200,7 +202,7 @@ CREATE INDEX IF NOT EXISTS waiting ON runs (serial, fire_at) WHERE serial IS NOT
 CREATE INDEX IF NOT EXISTS of_schedule ON runs (schedule_id, fire_at);
 CREATE INDEX IF NOT EXISTS follow ON runs (fire_at) WHERE follow = 1;
 CREATE INDEX IF NOT EXISTS undressed ON runs (fire_at) WHERE status = 'queued' AND version IS NULL;
-CREATE INDEX IF NOT EXISTS unwanted ON runs (fire_at) WHERE status = 'queued' AND kill_requested = 1;
+CREATE INDEX IF NOT EXISTS unwanted ON runs (fire_at) WHERE status = 'queued' AND kill_requested <> 0;
 CREATE INDEX IF NOT EXISTS expiring ON runs (expires_at) WHERE status = 'queued' AND attempt = 0;
 
 -- A default cannot name another column here.

@@ -55,7 +55,7 @@ class Tasks(Evidence):
             attempt=launch.attempt,
             fence=launch.fence,
             node_id=launch.node_id,
-            serial=schedule.serial,
+            serial=schedule.serial(),
             leashed=launch.leashed,
             command=schedule.command,
         )

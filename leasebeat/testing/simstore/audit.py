@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from leasebeat.errors import Duplicate
 from leasebeat.model.instant import DAY, Instant, Micros
 from leasebeat.model.run import RunKey
-from leasebeat.store.base import AuditLook, AuditRow
+from leasebeat.store.base import AuditLook, OpenRow
 from leasebeat.testing.simstore.base import Base, WatermarkMove, serial_locks
 from leasebeat.testing.simstore.locks import GAP, Statement
 from leasebeat.testing.simstore.tables import PRESENT_STATES, QUEUED, Run
@@ -59,7 +59,7 @@ class AuditStatements(Base):
         rows = self.runs.rows
         return [key for key in keys if key not in rows]
 
-    def open_missing(self, node_id: str, term: int, rows: Sequence[AuditRow], lag: Micros) -> Statement[int]:
+    def open_missing(self, node_id: str, term: int, rows: Sequence[OpenRow], lag: Micros) -> Statement[int]:
         now, began = self.now(), self.true_now()
         wanted = [row for row in rows if self._may_audit(node_id, term, row, now - lag)]
         txn = self.begin()
@@ -76,7 +76,7 @@ class AuditStatements(Base):
             txn.release()
         return len(wanted)
 
-    def _may_audit(self, node_id: str, term: int, row: AuditRow, latest: Instant) -> bool:
+    def _may_audit(self, node_id: str, term: int, row: OpenRow, latest: Instant) -> bool:
         if "term" not in self.without and (self.role.holder, self.role.term) != (node_id, term):
             return False
         if row.key in self.runs.rows or row.key.fire_at > latest:
@@ -88,7 +88,7 @@ class AuditStatements(Base):
             return False
         return row.status != QUEUED or version.runs_as != 0
 
-    def _audited(self, row: AuditRow, now: Instant) -> Run:
+    def _audited(self, row: OpenRow, now: Instant) -> Run:
         version = self.schedules.by_id.get(row.version or 0) or self.schedules.newest(row.key.schedule_id)
         run = Run(row.key, row.status, "audit", now + row.delay)
         run.version = version.runs_as if version else None

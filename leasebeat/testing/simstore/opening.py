@@ -65,7 +65,7 @@ class OpeningStatements(Base):
         whole = len(wanted) == len(rows) and any(row.run for row in rows)
         return Claimed(len(wanted), now if whole else 0)
 
-    def claim_blocked(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> Statement[int]:
+    def claim_rest(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> Statement[int]:
         now, began = self.now(), self.true_now()
         wanting = self.runs.wanting
         wanted = [
@@ -80,7 +80,7 @@ class OpeningStatements(Base):
             self._refuse_rows(fire_at, wanted)
             yield GAP
             for row in wanted:
-                self.runs.insert(self._skipped(fire_at, row, now), "claim_blocked", now, began)
+                self.runs.insert(self._skipped(fire_at, row, now), "claim_rest", now, began)
         finally:
             txn.release()
         return len(wanted)
