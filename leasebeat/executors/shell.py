@@ -35,6 +35,7 @@ from leasebeat.executors.environment import (
     task_variables,
     user_of,
 )
+from leasebeat.executors.guardian import MESSAGE_BYTES
 from leasebeat.executors.leash import CAUSE_GUARDIAN, End, GuardianLeash, Order
 from leasebeat.executors.loop import Loop, Timer
 from leasebeat.executors.options import ExecutorOptions
@@ -49,6 +50,9 @@ NOT_STARTED = frozenset({126, 127})
 """Exit codes by which a shell says that it could not run the command or did not find it."""
 
 _CHECKS = rules.ARGS["shell"]
+
+_OTHER_BYTES = 8192
+"""Bytes of such a message besides the command and the large variables."""
 
 STOP_REASONS = {
     OutcomeKind.TIMED_OUT: ReasonCode.TIMEOUT,
@@ -123,11 +127,9 @@ class ShellExecutor:
         args = launch.args
         arguments.insist(args, _CHECKS)
         account = account_of(launch.schedule.run_as)
-        environment = {
-            **base_environment(account),
-            **_variables(resolve_each(cast("Mapping[str, object]", args.get("env", {})), "args.env")),
-            **task_variables(launch),
-        }
+        own = _variables(resolve_each(cast("Mapping[str, object]", args.get("env", {})), "args.env"))
+        environment = {**base_environment(account), **own}
+        environment |= task_variables(launch, _room(launch.schedule.command, environment))
         text = resolve(args.get("stdin"), "args.stdin")
         result_path = self._result_file(account, launch.node_id)
         environment["LEASEBEAT_RESULT"] = result_path
@@ -306,6 +308,11 @@ def check_result(data: bytes) -> tuple[str | None, str]:
     except (ValueError, RecursionError) as problem:
         return None, f"the result was not kept: it is not JSON ({problem})"
     return text, ""
+
+
+def _room(command: str, environment: Mapping[str, str]) -> int:
+    """Bytes that are left for `LEASEBEAT_UPSTREAM` in the message to the guardian."""
+    return MESSAGE_BYTES - len(json.dumps([command, environment])) - _OTHER_BYTES
 
 
 def _variables(values: Mapping[str, object]) -> dict[str, str]:

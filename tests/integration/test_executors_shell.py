@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -384,3 +385,13 @@ def test_a_bench_that_closes_ends_what_runs() -> None:
         until(lambda: carrying(what.key_text), "the start")
     assert carrying(what.key_text) == []
     assert made.next()[1].kind is OutcomeKind.LOST
+
+
+def test_what_a_follower_is_told_never_keeps_it_from_starting(shells: Bench) -> None:
+    runs = [{"key": f"a@0#{n}", "result": "é\"\\" * 20_000} for n in range(3)]
+    environment = {"A": '"' * 40_000, "B": "\\" * 20_000}  # each counts double on its way
+    command = 'printf %s "$LEASEBEAT_UPSTREAM"'
+    shells.start(replace(launch(command, {"env": environment}), upstream=json.dumps(runs)))
+    outcome = shells.next()[1]
+    assert outcome.kind is OK
+    assert json.loads(outcome.output) == [{"key": f"a@0#{n}", "result_omitted": True} for n in range(3)]

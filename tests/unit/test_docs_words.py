@@ -137,7 +137,16 @@ def test_the_page_of_settings_has_each_key_with_default_unit_range_and_variable(
 
 SCHEDULE = Schedule(7, "backup", "@daily", "true")
 SHARDED = Launch(
-    RunKey(0, 7), 1, "backup@1970-01-01T00:00:00Z", 1, SCHEDULE, {}, "n-1", "web", shard_arg="de"
+    RunKey(0, 7),
+    1,
+    "backup@1970-01-01T00:00:00Z",
+    1,
+    SCHEDULE,
+    {},
+    "n-1",
+    "web",
+    shard_arg="de",
+    upstream="[]",
 )
 
 
