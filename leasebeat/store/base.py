@@ -161,6 +161,10 @@ class Store(Protocol):
         """
         ...
 
+    def definitions(self, versions: Sequence[int]) -> dict[int, str]:
+        """The JSON definitions that these schedule_history rows hold themselves, by id."""
+        ...
+
     def definition(self, version: int) -> str | None:
         """The JSON definition of a schedule_history row; None if there is no such row."""
         ...
@@ -325,7 +329,7 @@ class Store(Protocol):
     def undressed(self) -> list[Undressed]: ...
 
     def fan_out(self, key: RunKey, places: Sequence[Place]) -> int:
-        """Insert the missing rows of the other shards of a row put in by hand (not dressed, shard 0), as it is."""
+        """Insert the missing rows of the other shards of a row put in by hand (shard 0, not dressed)."""
         ...
 
     def dress(self, rows: Sequence[DressRow]) -> int:

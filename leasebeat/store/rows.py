@@ -43,6 +43,7 @@ class SeenRow:
     definition: str
     problem: str | None
     last_read: Instant  #: store time of this node's last look that still showed the row before it; 0 = none
+    diff: str | None = None  #: JSON object: each column that it changed, as [before, after]; None: the first one
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Poll:
     kills: bool  #: one of them has kill_requested
     ready: bool  #: a queued run of this node's queues may be pulled now
     orphans: bool  #: rows `running` on a node that is purged or has left
-    sweep: bool  #: queued rows that want `undressed`, `close_killed`, `close_pinned`, `expire` or `close_deleted`
+    sweep: bool  #: queued rows that want `undressed`, a `close_...` or `expire`
     auditor: Role | None
     follow: bool = False  #: ended runs whose followers were not looked at yet
     paused: frozenset[str] = frozenset()  #: the queues of which nothing may start
@@ -230,6 +231,7 @@ class Orphan:
     take_overs: int
     started: bool  #: started_at is written
     on_node_loss: str
+    route: str = "sticky"
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +301,7 @@ class AuditLook:
 
 @dataclass(frozen=True, slots=True)
 class OpenRow:
-    """A fire, or one shard of it, that has no row, and what becomes of it: opened by the audit or as a follower.
+    """A fire, or one shard of it, that has no row, and what becomes of it: by the audit, or as a follower.
 
     `status` is queued, missed or skipped. Where an open run wants the same serial the store decides by
     `overlap`: skip = skipped; wait = waits, or skipped where one waits already; replace = waits, and

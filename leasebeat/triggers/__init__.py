@@ -2,7 +2,7 @@
 
 from leasebeat.triggers.groups import Due, TriggerGroups
 from leasebeat.triggers.language import parse
-from leasebeat.triggers.schedules import TriggerKey, in_window, trigger_for, trigger_key
+from leasebeat.triggers.schedules import TriggerKey, in_window, jitter_of, trigger_for, trigger_key
 from leasebeat.triggers.trigger import Trigger, instants
 from leasebeat.triggers.zones import tzdata_version
 
@@ -13,6 +13,7 @@ __all__ = [
     "TriggerKey",
     "in_window",
     "instants",
+    "jitter_of",
     "parse",
     "trigger_for",
     "trigger_key",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from hashlib import blake2b
 from typing import NamedTuple
 
-from leasebeat.model.instant import Instant
+from leasebeat.model.instant import Instant, Micros, from_seconds
 from leasebeat.model.schedule import Schedule
 from leasebeat.triggers.language import parse
 from leasebeat.triggers.trigger import Trigger
@@ -35,6 +36,13 @@ def in_window(schedule: Schedule, instant: Instant) -> bool:
     if schedule.starts_at is not None and instant < schedule.starts_at:
         return False
     return schedule.ends_at is None or instant < schedule.ends_at
+
+
+def jitter_of(schedule: Schedule) -> Micros:
+    """How long after its instants a schedule starts: always the same for a name, in [0, jitter_s)."""
+    most = from_seconds(schedule.jitter_s)
+    drawn = int.from_bytes(blake2b(schedule.name.encode(), digest_size=8).digest())
+    return drawn % most if most else 0
 
 
 @lru_cache(maxsize=1024)
