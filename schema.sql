@@ -230,6 +230,7 @@ CREATE TABLE IF NOT EXISTS schedule_history (
   deleted     TINYINT(1) NOT NULL DEFAULT 0 COMMENT '1: the row is gone',
   ends_at     DATETIME(6) NULL COMMENT 'schedules.ends_at',
   definition  JSON NOT NULL COMMENT 'what people wrote, by column',
+  diff        JSON NULL COMMENT 'JSON object: each column that it changed, as [before, after]; NULL: the first one, or the row is gone',
   problem     TEXT NULL COMMENT 'why it cannot be used',
   good_id     BIGINT NULL COMMENT 'the version that runs while this one is the row; NULL: itself, 0: none',
   seen_at     DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)) COMMENT 'UTC; when the first node read it',
@@ -273,6 +274,17 @@ CREATE TABLE IF NOT EXISTS queues (
   paused TINYINT(1) NOT NULL DEFAULT 0 COMMENT '1: nothing of it is pulled',
   CONSTRAINT queue_paused CHECK (paused IN (0, 1))
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='queues about which there is something to say';
+
+CREATE TABLE IF NOT EXISTS activity (
+  id      BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY COMMENT 'in the order in which it was written',
+  at      DATETIME(6) NOT NULL DEFAULT (UTC_TIMESTAMP(6)) COMMENT 'UTC',
+  who     VARCHAR(190) NOT NULL DEFAULT '' COMMENT 'the user of the command',
+  what    VARCHAR(32) NOT NULL COMMENT 'the command: add, edit, pause, rollback, backfill, ...',
+  subject VARCHAR(190) NOT NULL DEFAULT '' COMMENT 'the name of the schedule, queue, lane, ... that it was about',
+  detail  VARCHAR(1000) NOT NULL DEFAULT '' COMMENT 'a sentence',
+  KEY of_subject (subject, id) COMMENT 'what was done to one',
+  KEY since (at) COMMENT 'what was done since'
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what people did by commands; hand edits are in schedule_history';
 
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW schedule_digest AS
 SELECT CONCAT_WS('-', COUNT(*), SUM(CRC32(CONCAT_WS(' ', id, version, updated_at)))) AS digest

@@ -36,5 +36,7 @@ GRANT INSERT, UPDATE, DELETE ON leasebeat.queues TO 'leasebeat_console'@'%';
 GRANT INSERT, UPDATE ON leasebeat.runs TO 'leasebeat_console'@'%';
 GRANT INSERT, UPDATE ON leasebeat.attempts TO 'leasebeat_console'@'%';
 GRANT UPDATE (state) ON leasebeat.nodes TO 'leasebeat_console'@'%';
+GRANT UPDATE (watermark) ON leasebeat.roles TO 'leasebeat_console'@'%';
+GRANT INSERT ON leasebeat.activity TO 'leasebeat_console'@'%';
 
 GRANT ALL PRIVILEGES ON leasebeat.* TO 'leasebeat_owner'@'%';

@@ -179,7 +179,8 @@ class Catalog:
             unseen = [row for row in rows if not _recorded(row, known)]
             if unseen:
                 self._names.update({int(str(row["id"])): str(row["name"]) for row in unseen})
-                self._see([_seen(row, last_read) for row in unseen])
+                former = self._store.definitions([v.id for v in known.values()]) if known else {}
+                self._see([_seen(row, last_read, known, former) for row in unseen])
                 self._store.report_problems(ids)
         if gone:
             with suppress(Duplicate):  # another node has just recorded it
@@ -207,7 +208,14 @@ class Catalog:
                 self._see([row])
         elif rows[0].definition != _NOTHING:
             self._see(
-                [replace(rows[0], definition=_NOTHING, problem=f"the row cannot be recorded: {refusal}")]
+                [
+                    replace(
+                        rows[0],
+                        definition=_NOTHING,
+                        diff=None,
+                        problem=f"the row cannot be recorded: {refusal}",
+                    )
+                ]
             )
         else:
             event("ERROR", "row_unrecorded", "a schedule's row cannot even be recorded", error=refusal)
@@ -265,7 +273,9 @@ def _recorded(row: RowDict, known: Mapping[int, Version]) -> bool:
     )
 
 
-def _seen(row: RowDict, last_read: Instant) -> SeenRow:
+def _seen(
+    row: RowDict, last_read: Instant, known: Mapping[int, Version], definitions: Mapping[int, str]
+) -> SeenRow:
     problem, definition = (
         _problem(row),
         {"id": row["id"], **{name: row.get(name) for name in PEOPLES_COLUMNS}},
@@ -274,6 +284,7 @@ def _seen(row: RowDict, last_read: Instant) -> SeenRow:
         text = json.dumps(definition, default=str, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError) as unusable:
         text, problem = _NOTHING, problem or f"the row cannot be recorded: {unusable}"
+    former = known.get(int(str(row["id"])))
     return SeenRow(
         schedule_id=int(str(row["id"])),
         version=str(row["version"]),
@@ -281,7 +292,17 @@ def _seen(row: RowDict, last_read: Instant) -> SeenRow:
         definition=text,
         problem=problem,
         last_read=last_read,
+        diff=_diff(definitions.get(former.id), text) if former else None,
     )
+
+
+def _diff(former: str | None, definition: str) -> str | None:
+    """What changed from the version before it, as JSON: column to [before, after]; None: not to be told."""
+    before, after = json.loads(former or _NOTHING), json.loads(definition)
+    if not before or not after:
+        return None  # one of the two could not be recorded
+    changed = {name: [before.get(name), after[name]] for name in after if before.get(name) != after[name]}
+    return json.dumps(changed, ensure_ascii=False)
 
 
 def _problem(row: RowDict) -> str | None:

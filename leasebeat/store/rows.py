@@ -43,7 +43,7 @@ class SeenRow:
     definition: str
     problem: str | None
     last_read: Instant  #: store time of this node's last look that still showed the row before it; 0 = none
-    diff: str | None = None  #: JSON object: each column that it changed, as [before, after]; None: the first one
+    diff: str | None = None  #: JSON object: each column that it changed, as [before, after]; None: the first
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,15 @@ class ScheduleStatements(Statements):
     def see_versions(self, rows: Sequence[SeenRow]) -> int:
         """Record row versions that are the row as it stands and not the newest recorded one; how many."""
         sent = [
-            (row.schedule_id, row.version, row.updated_at, row.definition, row.problem, row.last_read)
+            (
+                row.schedule_id,
+                row.version,
+                row.updated_at,
+                row.definition,
+                row.problem,
+                row.last_read,
+                row.diff,
+            )
             for row in sorted(rows, key=lambda row: row.schedule_id)
         ]
         return self._execute_all("see_versions", sent)
@@ -78,6 +86,11 @@ class ScheduleStatements(Statements):
         else:
             records = self._query_all("history_of", sorted(ids), after=after)
         return [_version(record) for record in records]
+
+    def definitions(self, versions: Sequence[int]) -> dict[int, str]:
+        """The JSON definitions that these schedule_history rows hold themselves, by id."""
+        records = self._query_all("definitions", sorted(versions))
+        return {record["id"]: record["definition"] for record in records}
 
     def definition(self, version: int) -> str | None:
         """The JSON definition of a schedule_history row; None if there is no such row."""

@@ -76,6 +76,10 @@ class Bench(ABC):
     @abstractmethod
     def problem(self, schedule_id: int) -> str | None: ...
 
+    @abstractmethod
+    def diffs(self, schedule_id: int) -> list[dict[str, Any] | None]:
+        """What each recorded version says that it changed, the oldest first."""
+
     # the clock
 
     def pass_time(self, seconds: float) -> Instant:
@@ -243,6 +247,10 @@ class SqlBench(Bench):
         found = self._one("SELECT problem FROM schedule_problems WHERE schedule_id = %s", schedule_id)
         return None if found is None else found["problem"]
 
+    def diffs(self, schedule_id: int) -> list[dict[str, Any] | None]:
+        rows = self.sql("SELECT diff FROM schedule_history WHERE schedule_id = %s ORDER BY id", schedule_id)
+        return [json.loads(row["diff"]) if row["diff"] else None for row in rows]
+
     def _one(self, text: str, *values: object) -> dict[str, Any] | None:
         return next(iter(self.sql(text, *values)), None)
 
@@ -400,6 +408,10 @@ class SimBench(Bench):
 
     def problem(self, schedule_id: int) -> str | None:
         return self.server.schedules.problems.get(schedule_id)
+
+    def diffs(self, schedule_id: int) -> list[dict[str, Any] | None]:
+        texts = [self.server.schedules.diffs[v.id] for v in self.server.schedules.history[schedule_id]]
+        return [json.loads(text) if text else None for text in texts]
 
 
 LIVE, CORDONED, DRAINING, LEFT = NodeState.LIVE, NodeState.CORDONED, NodeState.DRAINING, NodeState.LEFT

@@ -7,6 +7,8 @@ import json
 import pytest
 
 from leasebeat.model.schedule import PEOPLES_COLUMNS, schedule_from_row
+from leasebeat.node.catalog import Catalog
+from leasebeat.runtime import SystemRuntime
 from leasebeat.store.base import SeenRow, Store
 from tests.contract.store_bench import HOUR, START, Bench
 
@@ -276,3 +278,34 @@ def test_a_last_read_ahead_of_the_clock_postpones_no_deletion(bench: Bench, stor
     bench.delete_schedule(1)
     assert store.see_deleted([1], START + 20 * 24 * HOUR) == 1
     assert [version.valid_from for version in store.versions([1])] == [START]
+
+
+def test_every_version_tells_what_it_changed_hand_edits_and_broken_ones_too(
+    bench: Bench, store: Store
+) -> None:
+    catalog = Catalog(SystemRuntime(), store)
+    for changes in ({}, {"retries": 3, "owner": "ops"}, {"kind": "http"}, {"kind": "shell", "owner": ""}):
+        bench.pass_time(1)
+        bench.put_schedule(1, **changes)
+        catalog.refresh()
+    first, edited, broken, mended = bench.diffs(1)
+    assert (first, edited) == (None, {"owner": ["", "ops"], "retries": [0, 3]})
+    assert bench.store.versions([1])[0].problem is None
+    assert (broken, mended) == (
+        {"kind": ["shell", "http"]},
+        {"owner": ["ops", ""], "kind": ["http", "shell"]},
+    )
+
+
+def test_a_deletion_has_no_diff_and_what_comes_back_is_compared_with_what_went(
+    bench: Bench, store: Store
+) -> None:
+    catalog = Catalog(SystemRuntime(), store)
+    bench.put_schedule(1)
+    catalog.refresh()
+    bench.delete_schedule(1)
+    bench.pass_time(1)
+    catalog.refresh()
+    bench.put_schedule(1, priority=7)
+    catalog.refresh()
+    assert bench.diffs(1) == [None, None, {"priority": [0, 7]}]

@@ -361,7 +361,11 @@ MAY: dict[str, dict[str, bool]] = {
         "UPDATE nodes SET state = 'draining'": True,
         "UPDATE nodes SET beat_at = beat_at": False,
         "DELETE FROM runs WHERE FALSE": False,
-        "UPDATE roles SET watermark = NULL": False,
+        "UPDATE roles SET watermark = NULL": True,  # what `audit --from` does
+        "UPDATE roles SET term = term": False,
+        "INSERT INTO activity (what) VALUES ('edit')": True,
+        "UPDATE activity SET who = ''": False,
+        "DELETE FROM activity WHERE FALSE": False,
         "DROP TABLE runs": False,
     },
     "owner": {"CREATE TABLE t (a INT)": True, "DROP TABLE outputs": True, "SELECT * FROM mysql.user": False},

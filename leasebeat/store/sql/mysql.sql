@@ -59,17 +59,18 @@ FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$')) j JOIN schedules s ON
 -- Record what the rows say, each behind the newest recorded version of its schedule; 1062: another node was first, send it again.
 -- A last_read ahead of the clock (a watermark out of a restored copy) postpones nothing. An ends_at that is
 -- no date (of a session that was not strict) is none: it is the problem of its row, and not of the others.
--- rows: schedule_id, version, updated_at, definition, problem, last_read.
-INSERT INTO schedule_history (schedule_id, former_id, version, updated_at, valid_from, enabled, ends_at, definition, problem, good_id)
+-- rows: schedule_id, version, updated_at, definition, problem, last_read, diff.
+INSERT INTO schedule_history (schedule_id, former_id, version, updated_at, valid_from, enabled, ends_at, definition, diff, problem, good_id)
 SELECT STRAIGHT_JOIN s.id, COALESCE(f.id, 0), s.version, s.updated_at,
        GREATEST(LEAST(CAST(s.updated_at AS DATETIME(6)), UTC_TIMESTAMP(6)), LEAST(TIMESTAMPADD(MICROSECOND, j.seen, TIMESTAMP'1970-01-01 00:00:00'), UTC_TIMESTAMP(6)),
                 COALESCE(f.valid_from, TIMESTAMP'1970-01-01 00:00:00')),
        s.enabled, IF(s.ends_at >= '1970-01-01' AND DAYOFMONTH(s.ends_at) <= DAYOFMONTH(LAST_DAY(s.ends_at)), s.ends_at, NULL),
-       j.definition, j.problem,
+       j.definition, j.diff, j.problem,
        IF(j.problem IS NULL, NULL, COALESCE((SELECT MAX(g.id) FROM schedule_history g
                                              WHERE g.schedule_id = j.s AND g.problem IS NULL AND g.deleted = 0), 0))
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', v VARCHAR(100) CHARACTER SET utf8mb4 PATH '$[1]', u BIGINT PATH '$[2]',
-                definition LONGTEXT CHARACTER SET utf8mb4 PATH '$[3]', problem TEXT CHARACTER SET utf8mb4 PATH '$[4]', seen BIGINT PATH '$[5]')) j
+                definition LONGTEXT CHARACTER SET utf8mb4 PATH '$[3]', problem TEXT CHARACTER SET utf8mb4 PATH '$[4]', seen BIGINT PATH '$[5]',
+                diff LONGTEXT CHARACTER SET utf8mb4 PATH '$[6]')) j
 JOIN schedules s ON s.id = j.s AND s.version = j.v AND s.updated_at = TIMESTAMPADD(MICROSECOND, j.u, TIMESTAMP'1970-01-01 00:00:00')
 LEFT JOIN schedule_history f ON f.id = (SELECT MAX(x.id) FROM schedule_history x WHERE x.schedule_id = j.s)
 WHERE f.id IS NULL OR f.deleted = 1 OR f.version <> s.version OR f.updated_at <> s.updated_at
@@ -138,6 +139,11 @@ JOIN schedule_history h ON h.schedule_id = j.s
                  ORDER BY f.valid_from DESC, f.id DESC LIMIT 1))
 LEFT JOIN schedule_history g ON g.id = COALESCE(h.good_id, h.id)
 ORDER BY h.schedule_id, h.valid_from, h.id
+
+-- name: definitions
+-- The definitions that versions hold themselves. rows: ids of schedule_history.
+SELECT STRAIGHT_JOIN h.id, h.definition
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (v BIGINT PATH '$')) j JOIN schedule_history h ON h.id = j.v
 
 -- name: definition
 -- What a version says.

@@ -46,13 +46,13 @@ FROM json_each(:rows) j CROSS JOIN schedules s ON s.id = j.value
 -- A last_read ahead of the clock (a watermark out of a restored copy) postpones nothing.
 WITH sent AS MATERIALIZED (
     SELECT value ->> 0 AS schedule_id, value ->> 1 AS version, utc_text(value ->> 2) AS updated_at,
-           value ->> 3 AS definition, value ->> 4 AS problem, utc_text(value ->> 5) AS last_read
+           value ->> 3 AS definition, value ->> 4 AS problem, utc_text(value ->> 5) AS last_read, value ->> 6 AS diff
     FROM json_each(:rows))
 INSERT INTO schedule_history (schedule_id, former_id, version, updated_at, valid_from, enabled, ends_at, definition,
-                              problem, good_id, seen_at)
+                              diff, problem, good_id, seen_at)
 SELECT s.id, coalesce(h.id, 0), s.version, s.updated_at,
        max(min(s.updated_at, utc_now()), min(j.last_read, utc_now()), coalesce(h.valid_from, '')), s.enabled, s.ends_at, j.definition,
-       j.problem,
+       j.diff, j.problem,
        CASE WHEN j.problem IS NOT NULL THEN coalesce(
            (SELECT max(g.id) FROM schedule_history g WHERE g.schedule_id = s.id AND g.problem IS NULL AND g.deleted = 0),
            0) END, utc_now()
@@ -134,6 +134,10 @@ FROM wanted w
 CROSS JOIN schedule_history h ON h.id = w.id
 LEFT JOIN schedule_history g ON g.id = coalesce(h.good_id, h.id)
 ORDER BY h.schedule_id, h.valid_from, h.id
+
+-- name: definitions
+-- The definitions that versions hold themselves. rows: ids of schedule_history.
+SELECT h.id, h.definition FROM json_each(:rows) j CROSS JOIN schedule_history h ON h.id = j.value
 
 -- name: definition
 -- What a run of that version runs.

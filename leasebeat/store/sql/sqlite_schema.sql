@@ -310,6 +310,7 @@ CREATE TABLE IF NOT EXISTS schedule_history (
     deleted INTEGER NOT NULL DEFAULT 0,
     ends_at TEXT,
     definition TEXT NOT NULL CHECK (json_valid(definition)),
+    diff TEXT CHECK (diff IS NULL OR json_type(diff) = 'object'),
     problem TEXT,
     good_id INTEGER,
     seen_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')),
@@ -325,6 +326,20 @@ CREATE TABLE IF NOT EXISTS schedule_history (
 ) STRICT;
 CREATE INDEX IF NOT EXISTS in_force ON schedule_history (schedule_id, valid_from);
 CREATE INDEX IF NOT EXISTS since ON schedule_history (valid_from);
+
+CREATE TABLE IF NOT EXISTS activity (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%d %H:%M:%f000', 'now')),
+    who TEXT NOT NULL DEFAULT '',
+    what TEXT NOT NULL,
+    subject TEXT NOT NULL DEFAULT '',
+    detail TEXT NOT NULL DEFAULT '',
+    CONSTRAINT "at: YYYY-MM-DD HH:MM:SS.ffffff, UTC" CHECK (
+        datetime(substr(at, 1, 19), '+0 days') || printf('.%06u', substr(at, 21, 6)) IS at)
+) STRICT;
+
+CREATE INDEX IF NOT EXISTS of_subject ON activity (subject, id);
+CREATE INDEX IF NOT EXISTS activity_since ON activity (at);
 
 CREATE TABLE IF NOT EXISTS schedule_problems (
     schedule_id INTEGER NOT NULL PRIMARY KEY,

@@ -15,6 +15,9 @@ from leasebeat.testing.simstore.base import Base, RowChange
 from leasebeat.testing.simstore.locks import GAP, Statement
 from leasebeat.testing.simstore.tables import QUEUED, RUNNING, Run
 
+_New = tuple[Version, str | None, str | None]
+"""A version about to be recorded, its own definition, and its diff."""
+
 
 class ScheduleStatements(Base):
     """What nodes read and record of schedules."""
@@ -32,37 +35,37 @@ class ScheduleStatements(Base):
     def see_versions(self, rows: Sequence[SeenRow]) -> Statement[int]:
         now = self.now()
         seen = [row for row in sorted(rows, key=lambda row: row.schedule_id) if self._is_unseen(row)]
-        new = [(row, self._version_of(row, now)) for row in seen]
-        return (yield from self._record([(version, row.definition) for row, version in new]))
+        new = [(self._version_of(row, now), row.definition, row.diff) for row in seen]
+        return (yield from self._record(new))
 
     def vanished(self) -> list[int]:
         return [each for each in sorted(self.schedules.history) if self._is_gone_unseen(each)]
 
     def see_deleted(self, ids: Sequence[int], last_read: Instant) -> Statement[int]:
         now = self.now()
-        new: list[tuple[Version, str | None]] = []
+        new: list[_New] = []
         for each in sorted(ids):
             former = self.schedules.newest(each)
             if former is not None and self._is_gone_unseen(each):
                 valid_from = max(now, min(last_read, now), former.valid_from)
                 gone = replace(former, id=0, valid_from=valid_from, enabled=False, deleted=True, problem=None)
                 own = self.schedules.definitions[former.id]
-                new.append((replace(gone, good_id=0, definition=None, ends_at=None), own))
+                new.append((replace(gone, good_id=0, definition=None, ends_at=None), own, None))
         return (yield from self._record(new))
 
-    def _record(self, new: Sequence[tuple[Version, str | None]]) -> Statement[int]:
+    def _record(self, new: Sequence[_New]) -> Statement[int]:
         """Insert rows of `schedule_history`, each behind its former one: that is the unique key."""
-        formers = [self.schedules.newest(version.schedule_id) for version, _ in new]
+        formers = [self.schedules.newest(version.schedule_id) for version, _, _ in new]
         txn = self.begin()
         try:
             yield GAP
-            yield from txn.take([("history", version.schedule_id) for version, _ in new])
-            for (version, _), former in zip(new, formers, strict=True):
+            yield from txn.take([("history", version.schedule_id) for version, _, _ in new])
+            for (version, _, _), former in zip(new, formers, strict=True):
                 if self.schedules.newest(version.schedule_id) is not former:
                     raise Duplicate(f"another node has recorded schedule {version.schedule_id}")
             yield GAP
-            for version, definition in new:
-                self.schedules.record(replace(version, id=len(self.schedules.by_id) + 1), definition)
+            for version, definition, diff in new:
+                self.schedules.record(replace(version, id=len(self.schedules.by_id) + 1), definition, diff)
         finally:
             txn.release()
         return len(new)
@@ -91,6 +94,10 @@ class ScheduleStatements(Base):
                 older = [row for row in rows if row.valid_from < after]
                 found += older[-1:] + newer
         return found
+
+    def definitions(self, versions: Sequence[int]) -> dict[int, str]:
+        found = {version: self.schedules.definitions.get(version) for version in versions}
+        return {version: definition for version, definition in found.items() if definition is not None}
 
     def definition(self, version: int) -> str | None:
         return self.schedules.definitions.get(version)

@@ -264,7 +264,7 @@ DEFAULTS: Mapping[str, object] = {
 class Schedules:
     """The table `schedules` and what was recorded of it in `schedule_history`."""
 
-    __slots__ = ("_sum", "by_id", "definitions", "digest", "history", "problems", "rows")
+    __slots__ = ("_sum", "by_id", "definitions", "diffs", "digest", "history", "problems", "rows")
 
     def __init__(self) -> None:
         self.rows: dict[int, RowDict] = {}
@@ -273,6 +273,7 @@ class Schedules:
         self.history: dict[int, list[Version]] = {}
         self.by_id: dict[int, Version] = {}
         self.definitions: dict[int, str | None] = {}
+        self.diffs: dict[int, str | None] = {}
         self.problems: dict[int, str] = {}
 
     def put(self, schedule_id: int, columns: Mapping[str, object], updated_at: Instant) -> RowDict:
@@ -303,11 +304,12 @@ class Schedules:
             row is not None and row["version"] == version.version and row["updated_at"] == version.updated_at
         )
 
-    def record(self, version: Version, definition: str | None) -> None:
+    def record(self, version: Version, definition: str | None, diff: str | None) -> None:
         """A new row of `schedule_history`. `definition` is its own, the version's that of what runs."""
         self.history.setdefault(version.schedule_id, []).append(version)
         self.by_id[version.id] = version
         self.definitions[version.id] = definition
+        self.diffs[version.id] = diff
 
     def newest(self, schedule_id: int) -> Version | None:
         """The newest recorded version."""
