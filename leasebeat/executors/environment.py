@@ -136,15 +136,17 @@ def resolve_each(values: Mapping[str, object], place: str) -> dict[str, object]:
     return {name: resolve(value, f"{place}.{name}") for name, value in values.items()}
 
 
-def read_regular(path: str, size: int, flags: int = 0) -> bytes | None:
+def read_regular(path: str, size: int, flags: int = 0, owner: int | None = None) -> bytes | None:
     """The first `size` bytes of a regular file; None where it is something else. Raises OSError.
 
     Waits for nobody: a pipe without a writer must not hold up the threads that serve the whole node.
-    `flags` are added to those of `os.open`.
+    `flags` are added to those of `os.open`. With `owner`, a uid, other people's files are something
+    else: a name can be a second one (a hard link) of a file that only the worker may read.
     """
     fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | flags)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or owner not in (None, found.st_uid):
             return None
         with open(fd, "rb", closefd=False) as file:
             return file.read(size)

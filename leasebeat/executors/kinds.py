@@ -20,9 +20,11 @@ def open_executors(
     from leasebeat.executors.python_threads import PythonThreads
     from leasebeat.executors.shell import ShellExecutor
 
+    shell = ShellExecutor(options, loop, leash)
+    shell.sweep()
     in_threads = options.python_isolation == "thread"
     return {
-        "shell": ShellExecutor(options, loop, leash),
+        "shell": shell,
         "python": PythonThreads(options, runtime, loop, leash)
         if in_threads
         else PythonPool(options, loop, leash),

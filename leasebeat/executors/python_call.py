@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import json
 import re
 import traceback
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
-
-from leasebeat.executors.base import RESULT_BYTES
 
 Function = Callable[..., Any]
 
@@ -39,19 +36,6 @@ def call(function: Function, kwargs: Mapping[str, object]) -> object:
 
         return asyncio.run(returned)
     return returned
-
-
-def result_of(returned: object) -> tuple[str | None, str]:
-    """What a function returned as the JSON text of a result, and why it could not be kept."""
-    if returned is None:
-        return None, ""
-    try:
-        text = json.dumps(returned, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as problem:
-        return None, f"the result was not kept: what the function returned is not JSON ({problem})"
-    if len(text) > RESULT_BYTES:
-        return None, f"the result was not kept: it has more than {RESULT_BYTES:,} bytes"
-    return text, ""
 
 
 def exit_status(code: object) -> int:

@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
-from leasebeat.executors import processes, python_call
+from leasebeat.executors import processes, python_call, results
 
 SOCKET_FD = 3
 
@@ -103,7 +103,7 @@ def _call(function: python_call.Function, kwargs: dict[str, object]) -> dict[str
         return _answer("failed", python_call.describe(problem))
     finally:
         _flush()
-    result, reason = python_call.result_of(returned)
+    result, reason = results.of_value(returned)
     return {**_answer("succeeded", reason), "result": result}
 
 

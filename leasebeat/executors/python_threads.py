@@ -22,7 +22,7 @@ from typing import cast
 from leasebeat import logs
 from leasebeat.context import in_thread
 from leasebeat.errors import LeasebeatError
-from leasebeat.executors import python, python_call
+from leasebeat.executors import python, python_call, results
 from leasebeat.executors.base import Done, Launch
 from leasebeat.executors.environment import resolve_each
 from leasebeat.executors.leash import GuardianLeash
@@ -251,7 +251,7 @@ def _call(launch: Launch, options: ExecutorOptions) -> Outcome:
         return _failed(text)
     try:
         returned = python_call.call(function, kwargs)
-        result, reason = python_call.result_of(returned)
+        result, reason = results.of_value(returned)
     except SystemExit as problem:
         return _exited(problem)
     # A task must not end the worker's thread, whatever it raises, or what it returned does.

@@ -20,7 +20,7 @@ from typing import cast
 
 from leasebeat import logs
 from leasebeat.errors import LeasebeatError, StartFailed
-from leasebeat.executors import arguments, rules
+from leasebeat.executors import arguments, results, rules
 from leasebeat.executors.base import RESULT_BYTES, Done, Launch
 from leasebeat.executors.become import CAUSE_LEASH, CAUSE_START
 from leasebeat.executors.environment import (
@@ -48,6 +48,9 @@ LINGER_S = 0.5
 
 NOT_STARTED = frozenset({126, 127})
 """Exit codes by which a shell says that it could not run the command or did not find it."""
+
+_WITHOUT_RESULT = frozenset({OutcomeKind.START_FAILED, OutcomeKind.LOST})
+"""A task that never began has none, and that of one that others take up again is theirs to write."""
 
 _CHECKS = rules.ARGS["shell"]
 
@@ -86,7 +89,6 @@ class ShellExecutor:
         self._loop = loop
         self._leash = leash
         self._runs: dict[tuple[RunKey, int], _Run] = {}
-        self._swept = False
 
     def refuse(self, schedule: Schedule) -> str | None:
         """Why this host does not run it, as sentences; None if it does."""
@@ -121,6 +123,14 @@ class ShellExecutor:
     def close(self) -> None:
         """Nothing is held: loop and leash are closed by who made them."""
 
+    def sweep(self) -> None:
+        """Remove the result files of a predecessor that was killed. Once the leash has a guardian."""
+        if (dead := self._leash.predecessor) is None:
+            return
+        for folder in {Path(tempfile.gettempdir()), self._options.state_dir or Path(tempfile.gettempdir())}:
+            for path in folder.glob(f"{glob.escape(_prefix(dead))}*.json"):
+                _remove(path)
+
     # -- before the start, in the caller's thread
 
     def _prepare(self, launch: Launch, done: Done) -> _Run:
@@ -148,8 +158,6 @@ class ShellExecutor:
         return _Run(launch, done, account, result_path, order, output_fd)
 
     def _result_file(self, account: Account, node_id: str) -> str:
-        if not self._swept:
-            self._sweep()
         # Another user could not reach a file in the worker's own folder.
         own = account.uid == os.geteuid()
         fd, path = tempfile.mkstemp(".json", _prefix(node_id), self._options.state_dir if own else None)
@@ -157,15 +165,6 @@ class ShellExecutor:
             os.fchown(fd, account.uid, account.gid)
         os.close(fd)
         return path
-
-    def _sweep(self) -> None:
-        """Remove the result files of a predecessor that was killed."""
-        self._swept = True
-        if (dead := self._leash.predecessor) is None:
-            return
-        for folder in {Path(tempfile.gettempdir()), self._options.state_dir or Path(tempfile.gettempdir())}:
-            for path in folder.glob(f"{glob.escape(_prefix(dead))}*.json"):
-                _remove(path)
 
     # -- in the loop's thread
 
@@ -265,24 +264,23 @@ def _outcome(run: _Run) -> Outcome:
     assert run.end is not None
     codes = tuple(cast("list[int]", run.launch.args.get("success_codes", (0,))))
     outcome = judge(run.end, run.stopped, codes)
-    result, reason = None, outcome.reason
-    if outcome.kind is OutcomeKind.SUCCEEDED:
-        result, reason = _result(run.result_path)
+    result, problem = (None, "") if outcome.kind in _WITHOUT_RESULT else _result(run)
+    reason = "; ".join(filter(None, (outcome.reason, problem)))
     return Outcome(
         outcome.kind, outcome.exit_code, outcome.reason_code, reason, run.tail.kept, run.tail.size, result
     )
 
 
-def _result(path: str) -> tuple[str | None, str]:
+def _result(run: _Run) -> tuple[str | None, str]:
     """What the task wrote into its result file, and what is wrong with it. The file is hostile."""
-    # It may have become a link to a secret, or a pipe without a writer.
+    # It may have become a link to a secret, a pipe without a writer, or somebody else's file.
     try:
-        data = read_regular(path, RESULT_BYTES + 1, os.O_NOFOLLOW)
+        data = read_regular(run.result_path, RESULT_BYTES + 1, os.O_NOFOLLOW, owner=run.account.uid)
     except OSError as problem:
         return None, f"the result was not kept: its file cannot be read: {problem.strerror}"
     if data is None:
-        return None, "the result was not kept: its file was replaced by something that is no file"
-    return check_result(data)
+        return None, "the result was not kept: its file was replaced by something that is no file of its user"
+    return results.check(data)
 
 
 def _remove(path: str | Path) -> None:
@@ -294,20 +292,6 @@ def _remove(path: str | Path) -> None:
     except OSError as problem:
         text = "a result file could not be removed"
         logs.event("WARNING", "result_file_left", text, path=str(path), problem=problem.strerror)
-
-
-def check_result(data: bytes) -> tuple[str | None, str]:
-    """`data` as the result of a run, and what is wrong with it."""
-    if not data:
-        return None, ""
-    if len(data) > RESULT_BYTES:
-        return None, f"the result was not kept: it has more than {RESULT_BYTES:,} bytes"
-    try:
-        text = data.decode()
-        json.loads(text)
-    except (ValueError, RecursionError) as problem:
-        return None, f"the result was not kept: it is not JSON ({problem})"
-    return text, ""
 
 
 def _room(command: str, environment: Mapping[str, str]) -> int:

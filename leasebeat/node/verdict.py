@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from leasebeat.executors.base import Launch
 from leasebeat.model.instant import Instant, Micros, from_seconds
@@ -15,6 +16,10 @@ MOST_TAKE_OVERS = 2
 poison job must not kill host after host."""
 
 _LONGEST_RETRY_S = 3600.0
+
+_JITTER = 0.1
+"""How much longer than asked for a retry may wait, as a part of it: what failed together, because of
+one thing that was down, does not come back together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ def finish_row(held: Held, outcome: Outcome, limits: OutputLimits) -> FinishRow:
         exit_code=outcome.exit_code,
         reason_code=outcome.reason_code,
         reason=outcome.reason or None,
-        result=outcome.result,
+        result=None if again else outcome.result,
         output=limits.cut(outcome),
         output_bytes=outcome.output_bytes,
         started_at=held.started_at,
@@ -79,7 +84,7 @@ def _again(held: Held, outcome: Outcome, schedule: Schedule) -> tuple[bool, Micr
         case OutcomeKind.START_FAILED if not _counts_as_failure(held, outcome):
             return True, 0
         case _:
-            return _has_retry(held, schedule), retry_delay(schedule, held.failures)
+            return _has_retry(held, schedule), retry_delay(schedule, held.failures, _spread(held.launch))
 
 
 def _goes_back(held: Held, outcome: Outcome, schedule: Schedule) -> bool:
@@ -107,10 +112,19 @@ def _has_retry(held: Held, schedule: Schedule) -> bool:
     return schedule.retries < 0 or held.failures < schedule.retries
 
 
-def retry_delay(schedule: Schedule, failures: int) -> Micros:
-    """Microseconds until the next attempt after `failures` earlier ones: exponential, at most an hour."""
+def retry_delay(schedule: Schedule, failures: int, spread: float = 0.0) -> Micros:
+    """Microseconds until the next attempt after `failures` earlier ones: exponential, at most an hour.
+
+    `spread`, from 0 to 1, is how much of the jitter there is.
+    """
     try:
         wanted = schedule.retry_delay_s * schedule.retry_backoff**failures
     except OverflowError:
         wanted = _LONGEST_RETRY_S
-    return from_seconds(min(_LONGEST_RETRY_S, wanted))
+    return from_seconds(min(_LONGEST_RETRY_S, wanted * (1 + _JITTER * spread)))
+
+
+def _spread(launch: Launch) -> float:
+    """From 0 to 1, the same on every node and at every repetition, by the run and its attempt."""
+    digest = blake2b(f"{launch.key_text} {launch.attempt}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest) / 2**32

@@ -6,14 +6,16 @@ import json
 import os
 import resource
 import signal
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from leasebeat.executors import processes
+from leasebeat.executors import environment, processes
 from leasebeat.executors.base import OUTPUT_TAIL_BYTES
+from leasebeat.executors.kinds import open_executors
 from leasebeat.executors.options import ExecutorOptions
 from leasebeat.model.run import OutcomeKind, ReasonCode
 from tests.integration.executing import Bench, bench, carrying, launch, until
@@ -319,6 +321,7 @@ def test_the_result_file_becomes_the_result_and_is_removed(shells: Bench) -> Non
         ("ln -sf /etc/passwd $LEASEBEAT_RESULT", "its file cannot be read"),
         ("rm $LEASEBEAT_RESULT; mkfifo $LEASEBEAT_RESULT", "replaced by something that is no file"),
         ("rm $LEASEBEAT_RESULT", "its file cannot be read"),
+        ("echo '{\"a\": NaN}' > $LEASEBEAT_RESULT", "NaN is no number of JSON"),
     ],
 )
 def test_a_result_that_cannot_be_kept_is_told_and_does_not_fail_the_run(
@@ -327,6 +330,40 @@ def test_a_result_that_cannot_be_kept_is_told_and_does_not_fail_the_run(
     outcome = shells.run(command)
     assert (outcome.kind, outcome.result) == (OK, None)
     assert reason in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("end", "kind"), [("exit 3", OutcomeKind.FAILED), ("kill -9 $$", OutcomeKind.FAILED)]
+)
+def test_a_task_that_failed_hands_on_its_result_too(shells: Bench, end: str, kind: OutcomeKind) -> None:
+    outcome = shells.run(f"echo '[7]' > $LEASEBEAT_RESULT; {end}")
+    assert (outcome.kind, outcome.result) == (kind, "[7]\n")
+
+
+def test_a_task_that_was_timed_out_hands_on_what_it_had_written(shells: Bench) -> None:
+    outcome = shells.run("echo '[7]' > $LEASEBEAT_RESULT; sleep 60", timeout_s=0.3)
+    assert (outcome.kind, outcome.result) == (OutcomeKind.TIMED_OUT, "[7]\n")
+
+
+def test_of_a_failure_both_reasons_are_told(shells: Bench) -> None:
+    outcome = shells.run("echo '[7' > $LEASEBEAT_RESULT; exit 3")
+    assert outcome.reason.startswith("exit code 3, expected 0; the result was not kept: it is not JSON")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can have a file that others cannot read")
+def test_a_second_name_of_somebody_elses_file_is_no_result(tmp_path: Path) -> None:
+    account = environment.account_of("nobody")
+    (tmp_path / "secret").write_text("[7]")
+    with bench(ExecutorOptions(allow_users=("nobody",))) as made:
+        made.start(launch("until [ -s $LEASEBEAT_RESULT ]; do sleep 0.01; done", run_as="nobody"))
+        found = until(
+            lambda: list(Path(tempfile.gettempdir()).glob(f"leasebeat-node-of-test-{os.getpid()}-*"))
+        )
+        assert found[0].stat().st_uid == account.uid
+        found[0].unlink()  # what the task may do itself where the kernel does not protect hard links
+        os.link(tmp_path / "secret", found[0])
+        outcome = made.next()[1]
+    assert (outcome.kind, outcome.result) == (OK, None)
 
 
 def test_a_result_file_that_became_a_folder_does_not_keep_the_run_from_ending(tmp_path: Path) -> None:
@@ -342,8 +379,9 @@ def test_result_files_of_a_killed_predecessor_are_removed(tmp_path: Path) -> Non
     (tmp_path / "leasebeat-dead-0.json").mkdir()  # the work of a task: it stays, and costs nothing
     for name in ("leasebeat-dead-1.json", "leasebeat-other-1.json"):
         (tmp_path / name).touch()
-    with bench(ExecutorOptions(state_dir=tmp_path), lock_path=lock) as made:
-        assert made.run("ls $(dirname $LEASEBEAT_RESULT)", node_id="new").kind is OK
+    options = ExecutorOptions(state_dir=tmp_path)
+    with bench(options, lock_path=lock) as made:
+        open_executors(options, made.runtime, made.loop, made.leash)
     kept = ["leasebeat-dead-0.json", "leasebeat-other-1.json", "lock"]
     assert sorted(path.name for path in tmp_path.iterdir()) == kept
 
@@ -388,10 +426,10 @@ def test_a_bench_that_closes_ends_what_runs() -> None:
 
 
 def test_what_a_follower_is_told_never_keeps_it_from_starting(shells: Bench) -> None:
-    runs = [{"key": f"a@0#{n}", "result": "é\"\\" * 20_000} for n in range(3)]
-    environment = {"A": '"' * 40_000, "B": "\\" * 20_000}  # each counts double on its way
+    runs = [{"key": f"a@0#{n}", "result": 'é"\\' * 20_000} for n in range(3)]
+    own = {"A": '"' * 40_000, "B": "\\" * 20_000}  # each counts double on its way
     command = 'printf %s "$LEASEBEAT_UPSTREAM"'
-    shells.start(replace(launch(command, {"env": environment}), upstream=json.dumps(runs)))
+    shells.start(replace(launch(command, {"env": own}), upstream=json.dumps(runs)))
     outcome = shells.next()[1]
     assert outcome.kind is OK
     assert json.loads(outcome.output) == [{"key": f"a@0#{n}", "result_omitted": True} for n in range(3)]

@@ -1,5 +1,7 @@
 """What an outcome means for the run."""
 
+from dataclasses import replace
+
 import pytest
 
 from leasebeat.executors.base import Launch
@@ -52,6 +54,38 @@ def test_retry_delays_grow_and_stop_at_an_hour():
         3_600_000_000,
         3_600_000_000,
     ]
+
+
+def delay_of(number: int, retry_delay_s: float, attempt: int = 1) -> int:
+    """The delay of a retry of one of many runs that fail at once."""
+    one = held(retries=9, retry_delay_s=retry_delay_s)
+    text = f"job{number}@1970-01-01T00:00:00Z"
+    launch = replace(one.launch, key_text=text, attempt=attempt)
+    return finish_row(replace(one, launch=launch), Outcome(KIND.FAILED, 1)).delay
+
+
+def test_what_fails_together_comes_back_within_a_tenth_more_than_its_delay_and_not_together():
+    delays = [delay_of(number, retry_delay_s=100) for number in range(1000)]
+    assert 100_000_000 <= min(delays) < 101_000_000
+    assert 109_000_000 < max(delays) <= 110_000_000
+    assert len(set(delays)) > 990
+    tenths = [sum(delay // 1_000_000 == 100 + part for delay in delays) for part in range(10)]
+    assert min(tenths) > 50
+
+
+def test_the_delay_of_an_attempt_is_the_same_wherever_it_is_worked_out():
+    assert delay_of(1, retry_delay_s=100) == delay_of(1, retry_delay_s=100) == 108_307_203
+    assert delay_of(1, attempt=2, retry_delay_s=100) != delay_of(1, attempt=1, retry_delay_s=100)
+
+
+def test_no_delay_is_longer_than_an_hour_whatever_its_jitter():
+    assert {delay_of(number, retry_delay_s=3600) for number in range(100)} == {3_600_000_000}
+
+
+def test_the_result_of_an_attempt_that_will_be_repeated_is_not_that_of_the_run():
+    said = Outcome(KIND.FAILED, 1, result="[1]")
+    assert finish_row(held(), said).result == "[1]"
+    assert finish_row(held(retries=1), said).result is None
 
 
 def test_a_kill_is_never_retried():
