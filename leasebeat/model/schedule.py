@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Literal, cast
 
 from leasebeat.errors import DefinitionError
@@ -25,6 +26,8 @@ class Schedule:
     """One row of `schedules`, as people wrote it; names and defaults are the table's.
 
     `args`, `shard_args`, `after` and `alert` are parsed JSON. `starts_at` and `ends_at` are instants.
+    `calendar_days` is no column: the node that records a version writes into it what the table `calendars`
+    says, ISO dates by effect (`exclude`, `add`), in order; None where nobody has looked.
     """
 
     id: int
@@ -60,6 +63,7 @@ class Schedule:
     after_rule: AfterRule = "success"
     run_as: str | None = None
     alert: Mapping[str, object] | None = None
+    calendar_days: Mapping[str, Sequence[str]] | None = None
 
     @property
     def timeout(self) -> float | None:
@@ -84,7 +88,9 @@ class Schedule:
 RowDict = Mapping[str, object]
 """A row as the store gives it: instants as int, JSON columns as text, everything else plain."""
 
-PEOPLES_COLUMNS: tuple[str, ...] = tuple(name for name in Schedule.__dataclass_fields__ if name != "id")
+PEOPLES_COLUMNS: tuple[str, ...] = tuple(
+    name for name in Schedule.__dataclass_fields__ if name not in ("id", "calendar_days")
+)
 """The columns of `schedules` that people write; the version is a hash of exactly these."""
 
 
@@ -96,7 +102,7 @@ def schedule_from_row(row: RowDict) -> Schedule:
     """
     values: dict[str, object] = {}
     problems: list[str] = []
-    for name in ("id", *PEOPLES_COLUMNS):
+    for name in ("id", *PEOPLES_COLUMNS, "calendar_days"):
         if row.get(name) is None:
             continue
         try:
@@ -143,6 +149,16 @@ def _names(value: object) -> object:
     return names
 
 
+def _days(value: object) -> object:
+    """Dates by effect, in order. Raises ValueError for what is no date: no session was strict enough."""
+    days = cast("Mapping[str, Sequence[str]]", _json_object(value))
+    return {effect: tuple(sorted(map(_day, days[effect]))) for effect in sorted(days)}
+
+
+def _day(text: str) -> str:
+    return date.fromisoformat(text).isoformat()
+
+
 def _number(value: object) -> object:
     return float(cast("str", value))
 
@@ -155,6 +171,7 @@ _READERS = {
     "id": _whole,
     "args": _json_object,
     "alert": _json_object,
+    "calendar_days": _days,
     "shard_args": _json_list,
     "after": _names,
     "enabled": bool,

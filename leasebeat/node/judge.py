@@ -26,7 +26,6 @@ BUILT: dict[str, tuple[object, ...]] = {
         "http",
     ),
     "calendar": (None,),
-    "dst": ("cron",),
     "jitter_s": (0.0,),
     "route": (
         "sticky",

@@ -2,7 +2,14 @@
 
 from leasebeat.triggers.groups import Due, TriggerGroups
 from leasebeat.triggers.language import parse
-from leasebeat.triggers.schedules import TriggerKey, in_window, jitter_of, trigger_for, trigger_key
+from leasebeat.triggers.schedules import (
+    TriggerKey,
+    after_end_delay,
+    in_window,
+    jitter_of,
+    trigger_for,
+    trigger_key,
+)
 from leasebeat.triggers.trigger import Trigger, instants
 from leasebeat.triggers.zones import tzdata_version
 
@@ -11,6 +18,7 @@ __all__ = [
     "Trigger",
     "TriggerGroups",
     "TriggerKey",
+    "after_end_delay",
     "in_window",
     "instants",
     "jitter_of",

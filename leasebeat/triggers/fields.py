@@ -7,25 +7,33 @@ backwards: it takes it, and never fires.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from cronsim.cronsim import CronSimError, Field
+
+from leasebeat.triggers import hashed
+from leasebeat.triggers.days import NearDay, near_day
 
 _EXPECTED = {
     Field.SECOND: ("second", "0-59"),
     Field.MINUTE: ("minute", "0-59"),
     Field.HOUR: ("hour", "0-23"),
-    Field.DAY: ("day of month", "1-31, L (the last) or LW (the last weekday)"),
+    Field.DAY: (
+        "day of month",
+        "1-31, L (the last), LW (the last weekday) or 15W (the nearest one)",
+    ),
     Field.MONTH: ("month", "1-12 or jan-dec"),
     Field.DOW: ("day of week", "0-7 or sun-sat, 5L (the last Friday) or 5#2 (the second)"),
 }
-_NOT_BUILT = re.compile(r"H(?![A-Z])|\d+W")
 _STEP_OF_LAST = re.compile(r"LW?/")
+_BEFORE_LAST = re.compile(r"L-\d+W?")
 _RANGE = re.compile(r"([0-9A-Z]+)-([0-9A-Z]+)(/\d+)?")
+_ANY_DAY = "1"
 
 
-def problem(parts: list[str]) -> str | None:
+def problem(parts: Sequence[str]) -> str | None:
     """The first thing that is wrong in five or six fields, as the rest of a sentence; None if nothing is."""
-    for field, part in zip(list(Field)[-len(parts) :], parts, strict=True):
+    for field, part in _named(parts):
         for item in part.split(",") if part != "?" else []:
             found = _item_problem(field, item.upper())
             if found:
@@ -36,15 +44,38 @@ def problem(parts: list[str]) -> str | None:
     return None
 
 
-def for_cronsim(parts: list[str]) -> list[str]:
-    """The same fields, which `problem` found good, in the language of cronsim.
-
-    It knows no `?`, and takes `5-5/10`, which is 5, for `5/10`, which is 5, 15, 25 and so on.
-    """
-    named = zip(list(Field)[-len(parts) :], parts, strict=True)
+def with_hashes(parts: Sequence[str], name: str) -> list[str]:
+    """The same fields, which `problem` found good, with what `H` stands for under that name."""
     return [
-        ",".join(_item_for_cronsim(field, item.upper()) for item in part.split(",")) for field, part in named
+        ",".join(
+            hashed.drawn(field, item.upper(), name) if hashed.is_hashed(item.upper()) else item
+            for item in part.split(",")
+        )
+        for field, part in _named(parts)
     ]
+
+
+def for_cronsim(parts: Sequence[str]) -> list[str]:
+    """The same fields, which `problem` found good and which have no `H`, in the language of cronsim.
+
+    It knows no `?`, and takes `5-5/10`, which is 5, for `5/10`, which is 5, 15, 25 and so on. The days of
+    `near_days` are left out; where the field says nothing else a day stands in for them.
+    """
+    return [_field_for_cronsim(field, part) for field, part in _named(parts)]
+
+
+def near_days(parts: Sequence[str]) -> list[NearDay]:
+    """The days of the month that cronsim has no word for."""
+    return [day for item in parts[-3].split(",") if (day := near_day(item.upper())) is not None]
+
+
+def _named(parts: Sequence[str]) -> list[tuple[Field, str]]:
+    return list(zip(list(Field)[-len(parts) :], parts, strict=True))
+
+
+def _field_for_cronsim(field: Field, part: str) -> str:
+    items = [item for item in part.upper().split(",") if field != Field.DAY or near_day(item) is None]
+    return ",".join(_item_for_cronsim(field, item) for item in items) or _ANY_DAY
 
 
 def _item_for_cronsim(field: Field, item: str) -> str:
@@ -55,14 +86,16 @@ def _item_for_cronsim(field: Field, item: str) -> str:
 
 
 def _item_problem(field: Field, item: str) -> str | None:
-    if _NOT_BUILT.match(item):
-        return "uses H or W, which are not built yet,"
+    if hashed.is_hashed(item):
+        return hashed.problem(field, item)
     if _STEP_OF_LAST.match(item):
         return "has a step that means nothing"
+    if _BEFORE_LAST.fullmatch(item):
+        return "counts back from the last day, which only quartz: does,"
     if _runs_backwards(field, item):
         return "has a range that runs backwards (write two, like 22-23,0-2)"
     try:
-        field.parse(item)
+        field.parse(item.removesuffix("W") if field == Field.DAY and near_day(item) else item)
     except CronSimError:
         return "has an error"
     return None

@@ -1,4 +1,4 @@
-"""The triggers behind `@every`, `@at` and `@manual`.
+"""The triggers behind `@every`, `@at`, `@after_end` and `@manual`.
 
 APScheduler's own Interval and Date triggers are not used: the first anchors itself at the start of
 the process and counts in floats, the second answers with its date even when that is over.
@@ -36,6 +36,19 @@ class AtTrigger(Trigger):
     def next(self, after: Instant) -> Instant | None:
         """The one instant, until it is over."""
         return self.instant if self.instant > after else None
+
+
+class AfterEndTrigger(Trigger):
+    """Fires `delay` microseconds after the last run ended: at no instant that is known beforehand."""
+
+    __slots__ = ("delay",)
+
+    def __init__(self, delay: Micros) -> None:
+        self.delay = delay
+
+    def next(self, after: Instant) -> Instant | None:
+        """None, always: its instants come from runs, and the auditor opens them."""
+        del after
 
 
 class ManualTrigger(Trigger):

@@ -107,7 +107,6 @@ def test_a_good_row_is_a_schedule():
         ("after", '["x"]', "not built yet"),
         ("calendar", "holidays", "not built yet"),
         ("lane", "db", "not built yet"),
-        ("dst", "both", "not built yet"),
         ("jitter_s", 5, "not built yet"),
         ("alert", "{}", "not built yet"),
         ("misfire", "all", "not built yet"),

@@ -7,6 +7,7 @@ import pytest
 from leasebeat.errors import ExpressionError
 from leasebeat.model.instant import DAY, from_text, to_text
 from leasebeat.triggers import instants, parse
+from leasebeat.triggers.words import AfterEndTrigger
 
 NEW_YEAR_2027 = from_text("2027-01-01T00:00:30Z")  # a Friday
 FAR = from_text("2100-01-01T00:00:00Z")
@@ -77,6 +78,15 @@ def test_days_of_week_count_from_sunday_and_join_days_of_month_as_in_debians_cro
         ("0 0 * * 5L", "2027-01-29", "2027-02-26"),
         ("0 0 * * 5#2", "2027-01-08", "2027-02-12"),
         ("0 0 * * fri#5", "2027-01-29", "2027-04-30"),
+        ("0 0 15W * *", "2027-01-15", "2027-02-15"),
+        ("0 0 16W * *", "2027-01-15", "2027-02-16"),  # a Saturday
+        ("0 0 17W * *", "2027-01-18", "2027-02-17"),  # a Sunday
+        ("0 0 2w * *", "2027-02-02", "2027-03-02"),  # the Friday before is over
+        ("0 0 1W 5 *", "2027-05-03", "2028-05-01"),  # a Saturday, with no Friday before it in its month
+        ("0 0 31W 1,10 *", "2027-01-29", "2027-10-29"),  # Sundays, with no Monday after them
+        ("0 0 31W * *", "2027-01-29", "2027-03-31"),  # months of 31 days
+        ("0 0 3W,20 * *", "2027-01-04", "2027-01-20"),
+        ("0 0 3W * 3", "2027-01-04", "2027-01-06"),  # or a Wednesday
     ],
 )
 def test_last_days_and_numbered_weekdays_are_understood(cron: str, first: str, second: str):
@@ -181,11 +191,10 @@ def test_the_end_of_the_calendar_ends_a_schedule():
     assert parse("* * * * *").next(from_text("9900-01-01T00:00:00Z")) is None
 
 
-@pytest.mark.parametrize(
-    "cron", ["H * * * *", "h/15 * * * *", "0 0 15W * *", "quartz: 0 0 * * ?", "@after_end 10m"]
-)
-def test_what_is_not_built_yet_says_so(cron: str):
-    assert "not built yet" in refusal(cron)
+def test_after_end_has_a_delay_and_no_instants():
+    trigger = parse("@after_end 1h30m")
+    assert isinstance(trigger, AfterEndTrigger)
+    assert (trigger.delay, trigger.next(NEW_YEAR_2027)) == (5_400_000_000, None)
 
 
 @pytest.mark.parametrize(
@@ -207,6 +216,14 @@ def test_what_is_not_built_yet_says_so(cron: str):
         "*-5 * * * *",
         "0 0 L/2 * *",
         "0 0 L-3 * *",
+        "0 0 L-3W * *",
+        "0 0 0W * *",
+        "0 0 32W * *",
+        "0 0 1-5W * *",
+        "0 0 15W/2 * *",
+        "0 0 W * *",
+        "0 15W 1 * *",
+        "0 0 * * 5W",
         "0 0 * * fri#6",
         "0 0 * * fri#0",
         "0 0 * * 1-5#2",
@@ -227,7 +244,8 @@ def test_a_range_that_would_wrap_is_refused_with_a_way_to_write_it(cron: str):
 
 
 @pytest.mark.parametrize(
-    "cron", ["0 0 31 2 *", "0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 */31 * 5#5", "0 0 0 30 feb ?"]
+    "cron",
+    ["0 0 31 2 *", "0 0 30 2 *", "0 0 30W 2 *", "0 0 31 4,6,9,11 *", "0 0 */31 * 5#5", "0 0 0 30 feb ?"],
 )
 def test_what_never_fires_is_refused(cron: str):
     assert "never fires within eight years" in refusal(cron)
@@ -256,6 +274,9 @@ def test_texts_with_other_digits_or_without_end_are_refused(cron: str):
         ("@every 1.5h", "no length"),
         ("@every 90", "no length"),
         ("@every -1h", "no length"),
+        ("@after_end", "m, s, ms: @after_end 1h30m"),
+        ("@after_end soon", "no length"),
+        ("@after_end 0s", "never comes round"),
         ("@every 0s", "never comes round"),
         ("@every 9999w", "never comes round"),
         ("@at", "no date"),
