@@ -260,10 +260,11 @@ class Store(Protocol):
         """
         ...
 
-    def reopen_followers(self, rows: Sequence[DressRow]) -> int:
+    def reopen_followers(self, keys: Sequence[RunKey]) -> int:
         """Put followers that were skipped for their upstreams back into the queue: those were retried.
 
-        Only rows that say `skipped`, reason_code upstream.
+        Only rows that say `skipped`, reason_code upstream. They go back undressed (version NULL, no
+        serial, no deadline, ready now): the sweep dresses them, all their shards.
         """
         ...
 
