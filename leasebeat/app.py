@@ -7,6 +7,7 @@ use (Redis, PyMySQL, HTTP) is not even imported.
 from __future__ import annotations
 
 import faulthandler
+import getpass
 import os
 import signal
 import sys
@@ -76,7 +77,15 @@ def open_desk(settings: Settings) -> Desk:
 
     session = open_session(settings)
     check(session)
-    return Desk(session)
+    return Desk(session, _who())
+
+
+def _who() -> str:
+    """The user of this process, by name if the host knows one."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.geteuid())
 
 
 def look_at_redis(settings: Settings) -> dict[str, str]:

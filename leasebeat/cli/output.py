@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Column", "note", "plain", "print_facts", "print_json", "print_line", "print_table", "seconds"]
 
-_INSTANTS = frozenset({"now", "until", "valid_from", "watermark"})
-_JSON = frozenset({"after", "alert", "args", "definition", "queues", "result", "roles", "shard_args"})
+_INSTANTS = frozenset({"at", "now", "until", "valid_from", "watermark"})
+_JSON = frozenset({"after", "alert", "args", "definition", "diff", "queues", "result", "roles", "shard_args"})
 _FLAGS = frozenset({"deleted", "enabled", "kill_requested", "paused", "stale"})
 
 _GAP = 2

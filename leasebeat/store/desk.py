@@ -9,17 +9,17 @@ Raises NotFound, Refused, and what a session raises (StoreError).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from leasebeat.errors import Duplicate, NotFound, Refused
-from leasebeat.model.instant import Instant, to_datetime
+from leasebeat.model.instant import Instant
 from leasebeat.model.node import NodeState
 from leasebeat.model.run import ENDED, TRANSITIONS, RunKey, Status, key_text
-from leasebeat.model.schedule import PEOPLES_COLUMNS, schedule_from_row
-from leasebeat.store.base import Version
-from leasebeat.store.session import Record, Session, SqlValue
-from leasebeat.store.sql_schedules import ScheduleStatements
+from leasebeat.model.schedule import schedule_from_row
+from leasebeat.store.desk_base import at, text_of
+from leasebeat.store.desk_schedules import DeskSchedules
+from leasebeat.store.session import Record, SqlValue
 
 __all__ = ["Desk"]
 
@@ -29,129 +29,8 @@ SAME_MOMENT = 1000
 BEGINNING: Instant = 0
 
 
-def _text(instant: Instant) -> str:
-    """The instant as both dialects compare and store it."""
-    return to_datetime(instant).replace(tzinfo=None).isoformat(" ", "microseconds")
-
-
-def _at(key: RunKey) -> dict[str, SqlValue]:
-    return {"fire_at": _text(key.fire_at), "schedule_id": key.schedule_id, "shard": key.shard}
-
-
-def _columns(values: Mapping[str, SqlValue]) -> dict[str, SqlValue]:
-    """People's columns as they are sent. Raises Refused for others."""
-    unknown = sorted(values.keys() - set(PEOPLES_COLUMNS))
-    if unknown:
-        raise Refused(f"no such column: {', '.join(unknown)}; there are {', '.join(PEOPLES_COLUMNS)}")
-    return {name: _sent(name, value) for name, value in values.items()}
-
-
-def _sent(name: str, value: SqlValue) -> SqlValue:
-    if name in ("starts_at", "ends_at") and isinstance(value, int):
-        return _text(value)
-    return int(value) if isinstance(value, bool) else value
-
-
-class Desk:
+class Desk(DeskSchedules):
     """People's commands over one session."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def close(self) -> None:
-        """Close every connection."""
-        self._session.close()
-
-    def now(self) -> Instant:
-        """The store's time."""
-        return self._session.query("desk_now")[0]["now"]
-
-    # schedules
-
-    def schedules(self, pattern: str | None = None) -> list[Record]:
-        """By name: every column, and `problem`, `last_status`, `last_at`. `pattern` is like `billing/*`."""
-        records = self._session.query("desk_schedules")
-        return [record for record in records if pattern is None or fnmatchcase(record["name"], pattern)]
-
-    def schedule(self, name: str) -> Record:
-        """One of them. Raises NotFound."""
-        for record in self._session.query("desk_schedule", schedule=name):
-            return record
-        raise NotFound(f"no schedule is called {name!r}; `leasebeat list` shows them all")
-
-    def add(self, values: Mapping[str, SqlValue], replace: bool = False) -> int:
-        """Add a schedule; its id. One transaction.
-
-        With `replace` it takes the place and the id of the one of its name, and what `values` do not
-        name goes back to the table's default. Otherwise raises Refused where the name is taken.
-        """
-        sent = _columns(values)
-        name = str(sent["name"])
-        try:
-            with self._session.transaction():
-                former = self._take_away(name) if replace else None
-                self._session.execute(
-                    "desk_add",
-                    id=former["id"] if former else None,
-                    created_at=_text(former["created_at"]) if former else None,
-                    schedule=name,
-                    cron=sent["cron"],
-                    command=sent["command"],
-                )
-                row = self.schedule(name)
-                self._write(row, sent)
-        except Duplicate as problem:
-            raise Refused(f"there is a schedule {name!r} already; edit it, or say --replace") from problem
-        return row["id"]
-
-    def _take_away(self, name: str) -> Record | None:
-        for record in self._session.query("desk_schedule", schedule=name):
-            self._session.execute("desk_remove", schedule=name)
-            return record
-        return None
-
-    def edit(self, name: str, values: Mapping[str, SqlValue], version: str | None = None) -> bool:
-        """Change columns; False if they are so already.
-
-        Raises Refused where somebody else changed the row since `version` was read.
-        """
-        row = self.schedule(name)
-        if version not in (None, row["version"]):
-            raise Refused(f"{name!r} was changed by somebody else meanwhile; look at it and try again")
-        try:
-            return self._write(row, _columns(values))
-        except Duplicate as problem:
-            raise Refused(f"there is a schedule {values['name']!r} already") from problem
-
-    def _write(self, row: Record, sent: Mapping[str, SqlValue]) -> bool:
-        old = _columns({name: row[name] for name in PEOPLES_COLUMNS})
-        if all(old[name] == value for name, value in sent.items()):
-            return False
-        whole = old | dict(sent)
-        whole["new_name"] = whole.pop("name")
-        # The version is compared by the statement: between the look and this somebody may have written.
-        if not self._session.execute("desk_edit", id=row["id"], version=row["version"], **whole):
-            raise Refused(f"{row['name']!r} was changed by somebody else meanwhile; look at it and try again")
-        return True
-
-    def remove(self, names: Sequence[str]) -> None:
-        """Delete schedules, all or none; runs and history stay. Raises NotFound."""
-        with self._session.transaction():
-            for name in names:
-                if not self._session.execute("desk_remove", schedule=name):
-                    raise NotFound(f"no schedule is called {name!r}; nothing was removed")
-
-    def enable(self, names: Sequence[str], enabled: bool) -> int:
-        """Pause or resume; how many were otherwise before."""
-        return self._session.execute("desk_enable", names=json.dumps(list(names)), enabled=int(enabled))
-
-    def versions(self, ids: Sequence[int]) -> list[Version]:
-        """The newest recorded version of each of these schedules, with the definition that runs."""
-        return ScheduleStatements(self._session).versions(ids) if ids else []
-
-    def problems(self) -> list[Record]:
-        """Rows that cannot be used: `schedule`, `problem`, and `good_id`, what runs instead (0: nothing)."""
-        return self._session.query("desk_problems")
 
     # runs
 
@@ -164,24 +43,29 @@ class Desk:
         for moment in range(now, now + SAME_MOMENT):
             try:
                 inserted = self._session.execute(
-                    "desk_run_now", schedule=name, fire_at=_text(moment), args=args, requested_by=requested_by
+                    "desk_run_now",
+                    schedule=name,
+                    fire_at=text_of(moment),
+                    args=args,
+                    requested_by=requested_by,
                 )
             except Duplicate:
                 continue  # somebody asked in the same microsecond, or a fire was due in it
             if inserted:
+                self._did("run", name, text_of(moment))
                 return RunKey(moment, schedule_id)
             break
         raise NotFound(f"{name!r} was removed meanwhile, or its every microsecond is taken")
 
     def run(self, key: RunKey) -> Record:
         """A row of `run_list`. Raises NotFound."""
-        for record in self._session.query("desk_run", **_at(key)):
+        for record in self._session.query("desk_run", **at(key)):
             return record
-        raise NotFound(f"no run of schedule {key.schedule_id} at {_text(key.fire_at)}, shard {key.shard}")
+        raise NotFound(f"no run of schedule {key.schedule_id} at {text_of(key.fire_at)}, shard {key.shard}")
 
     def run_named(self, name: str, fire_at: Instant, shard: int = 0) -> RunKey:
         """The run of a text key, by the schedule's name now, else by its name then. Raises NotFound."""
-        records = self._session.query("desk_runs_at", fire_at=_text(fire_at), shard=shard)
+        records = self._session.query("desk_runs_at", fire_at=text_of(fire_at), shard=shard)
         for column in ("name", "schedule"):
             for record in records:
                 if record[column] == name:
@@ -201,7 +85,7 @@ class Desk:
         Removed schedules are found by their last names, where no schedule that is there matches.
         """
         wanted: dict[str, SqlValue] = {
-            "since": _text(since or BEGINNING),
+            "since": text_of(since or BEGINNING),
             "statuses": json.dumps([str(status) for status in statuses]) if statuses else None,
             "limit": limit,
         }
@@ -222,22 +106,28 @@ class Desk:
 
     def attempts(self, key: RunKey) -> list[Record]:
         """Every try at a run, in order, the last too."""
-        return self._session.query("desk_attempts", **_at(key))
+        return self._session.query("desk_attempts", **at(key))
 
     def output(self, key: RunKey, attempt: int) -> Record | None:
         """What a try printed: `output` (bytes, its end) and `output_bytes` (its size); None: nothing."""
-        records = self._session.query("desk_output", attempt=attempt, **_at(key))
+        records = self._session.query("desk_output", attempt=attempt, **at(key))
         return records[0] if records else None
 
     def kill(self, key: RunKey, requested_by: str | None = None) -> None:
         """Ask that an open run ends. Raises NotFound, and Refused if it has ended."""
-        if not self._session.execute("desk_kill", requested_by=requested_by, **_at(key)):
+        if not self._session.execute("desk_kill", requested_by=requested_by, **at(key)):
             row = self.run(key)
             raise Refused(f"{_name(row)} has ended: {row['status']}")
+        self._did("kill", _name(self.run(key)))
 
     def kill_of(self, names: Sequence[str], requested_by: str | None = None) -> int:
         """Ask that all open runs of these schedules end; how many were asked."""
-        return self._session.execute("desk_kill_of", names=json.dumps(list(names)), requested_by=requested_by)
+        count = self._session.execute(
+            "desk_kill_of", names=json.dumps(list(names)), requested_by=requested_by
+        )
+        if count:
+            self._did("kill", f"{count} runs", ", ".join(names))
+        return count
 
     def retry(self, key: RunKey, requested_by: str | None = None) -> None:
         """Put an ended run back into the queue as its next attempt; its former end goes to `attempts`.
@@ -250,11 +140,12 @@ class Desk:
             with self._session.transaction():
                 self._check_ended(key)
                 serial = self._serial(key)
-                self._session.execute("desk_keep_end", **_at(key))
+                self._session.execute("desk_keep_end", **at(key))
                 if not self._session.execute(
-                    "desk_retry", serial=serial, requested_by=requested_by, **_at(key)
+                    "desk_retry", serial=serial, requested_by=requested_by, **at(key)
                 ):
                     raise Refused("somebody else opened it again meanwhile")
+                self._did("retry", _name(self.run(key)))
         except Duplicate as problem:
             raise Refused(self._in_the_way(serial)) from problem
 
@@ -269,7 +160,7 @@ class Desk:
 
     def _serial(self, key: RunKey) -> str | None:
         """What the run must hold while it is open; None also for one that the nodes have yet to dress."""
-        (record,) = self._session.query("desk_run_definition", **_at(key))
+        (record,) = self._session.query("desk_run_definition", **at(key))
         if record["present"] is None:
             raise Refused("its schedule is gone, and with it the right to run")
         if record["definition"] is None:
@@ -292,6 +183,7 @@ class Desk:
         """Cordon, drain or resume (live) the present node of that name. Raises NotFound."""
         if not self._session.execute("desk_set_node_state", node=name, state=str(state)):
             raise NotFound(f"no node {name!r} is there; `leasebeat nodes` shows those that are")
+        self._did("drain", name, str(state))
 
     # what `doctor` looks at
 
@@ -302,7 +194,7 @@ class Desk:
 
     def late(self, before: Instant, limit: int = 1000) -> list[Record]:
         """Queued runs that have been ready since before that instant, the oldest first."""
-        return self._session.query("desk_late", before=_text(before), limit=limit)
+        return self._session.query("desk_late", before=text_of(before), limit=limit)
 
     def ids_may_return(self) -> bool:
         """Whether the next schedule could get an id that runs on record belong to.

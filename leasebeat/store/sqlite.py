@@ -39,7 +39,7 @@ __all__ = ["BUSY_S", "SqliteSession", "checks", "create", "network_filesystem"]
 BUSY_S = 2.0
 """How long a statement waits for another writer, in seconds."""
 
-INSTANT_COLUMNS = frozenset({"now", "until", "watermark", "valid_from"})
+INSTANT_COLUMNS = frozenset({"at", "now", "until", "watermark", "valid_from"})
 """Columns that hold instants although their names do not end in `_at`."""
 
 _DUPLICATE = frozenset(

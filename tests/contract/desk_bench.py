@@ -51,10 +51,10 @@ class Office:
 
 def sqlite_office(bench: SqliteBench) -> Office:
     session = SqliteSession(bench.path, SystemRuntime(), clock=lambda: bench.now)
-    return Office(bench, session, Desk(session))
+    return Office(bench, session, Desk(session, "somebody"))
 
 
 def mysql_office(bench: MysqlBench, console: StoreUrl) -> Office:
     session = FrozenMysql(console, SystemRuntime())
     session.bench = bench
-    return Office(bench, session, Desk(session))
+    return Office(bench, session, Desk(session, "somebody"))

@@ -179,3 +179,26 @@ def test_an_unknown_name_is_not_found(office: Office) -> None:
         office.desk.schedule("nothing")
     with pytest.raises(NotFound):
         office.desk.edit("nothing", {"owner": "me"})
+
+
+def test_what_commands_changed_is_on_record_and_what_changed_nothing_is_not(office: Office) -> None:
+    office.desk.add(JOB)
+    assert office.desk.edit("job", {"retries": 3, "owner": "ops"})
+    assert not office.desk.edit("job", {"retries": 3})
+    office.desk.enable(["job"], False)
+    assert office.desk.enable(["job"], False) == 0
+    office.desk.remove(["job"])
+    done = office.desk.activity("job")
+    assert [(row["what"], row["detail"]) for row in reversed(done)] == [
+        ("add", "0 3 * * *: true"),
+        ("edit", "retries, owner"),
+        ("pause", ""),
+        ("remove", ""),
+    ]
+    assert {(row["who"], row["at"]) for row in done} == {("somebody", office.bench.now)}
+
+
+def test_json_with_other_blanks_and_another_order_is_no_change(office: Office) -> None:
+    office.desk.add({**JOB, "args": '{"cwd": "/srv", "env": {"A": "1"}}'})
+    assert not office.desk.edit("job", {"args": '{"env":{"A":"1"},"cwd":"/srv"}'})
+    assert office.desk.edit("job", {"args": '{"env":{"A":1},"cwd":"/srv"}'})

@@ -7,6 +7,15 @@
 -- The store's time.
 SELECT UTC_TIMESTAMP(6) AS now
 
+-- name: desk_did
+-- What somebody did by a command.
+INSERT INTO activity (at, who, what, subject, detail) VALUES (UTC_TIMESTAMP(6), :who, :what, :subject, :detail)
+
+-- name: desk_activity
+-- What was done by commands, the last first; of one subject, or all.
+SELECT a.id, a.at, a.who, a.what, a.subject, a.detail FROM activity a
+WHERE (:subject IS NULL OR a.subject = :subject) AND a.at >= :since ORDER BY a.id DESC LIMIT :limit
+
 -- name: desk_schedules
 -- Every schedule with all its columns, its problem, and how it ended last.
 SELECT s.*, l.problem, l.last_status, l.last_at FROM schedules s JOIN schedule_list l ON l.id = s.id ORDER BY s.name
