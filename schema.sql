@@ -287,7 +287,8 @@ CREATE TABLE IF NOT EXISTS activity (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin COMMENT='what people did by commands; hand edits are in schedule_history';
 
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW schedule_digest AS
-SELECT CONCAT_WS('-', COUNT(*), SUM(CRC32(CONCAT_WS(' ', id, version, updated_at)))) AS digest
+SELECT CONCAT_WS('-', COUNT(*), SUM(CRC32(CONCAT_WS(' ', id, version, updated_at))),
+                 (SELECT SUM(CRC32(CONCAT_WS(' ', c.name, c.day, c.effect))) FROM calendars c)) AS digest
 FROM schedules FORCE INDEX (digest);
 
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW schedule_list AS

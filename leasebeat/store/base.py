@@ -100,7 +100,7 @@ START_FAILED_AWAY: Micros = 10_000_000
 PINNED_AWAY: Micros = 10_000_000
 """How long a queued shard is left to the node that it was dealt to; then any node may pull it."""
 
-MOST_FIRES = 10_000
+MOST_SHARDS = 10_000
 """The most rows of one fire."""
 
 
@@ -148,6 +148,14 @@ class Store(Protocol):
 
         One transaction.
         """
+        ...
+
+    def calendar_days(self, names: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+        """The days of these calendars, each an ISO date and its effect, in order; of those that have any."""
+        ...
+
+    def touch(self, rows: Sequence[RowVersion]) -> int:
+        """Make rows that are as they were read new ones, by their `updated_at`; how many."""
         ...
 
     def versions(self, ids: Sequence[int]) -> list[Version]:

@@ -75,6 +75,18 @@ class ScheduleStatements(Statements):
                 self._session.execute("clear_problems", rows=sent)
                 self._session.execute("put_problems", rows=sent)
 
+    def calendar_days(self, names: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+        """The days of these calendars, each an ISO date and its effect, in order."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for record in self._query_all("calendar_days", sorted(set(names))):
+            found.setdefault(record["name"], []).append((record["calendar_day"], record["effect"]))
+        return found
+
+    def touch(self, rows: Sequence[RowVersion]) -> int:
+        """Make rows that are as they were read new ones, by their `updated_at`; how many."""
+        sent = sorted((row.schedule_id, row.version, row.updated_at) for row in rows)
+        return self._execute_all("touch", sent)
+
     def versions(self, ids: Sequence[int]) -> list[Version]:
         """The newest recorded version of each."""
         return [_version(record) for record in self._query_all("versions", ids)]

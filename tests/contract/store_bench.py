@@ -62,6 +62,10 @@ class Bench(ABC):
     @abstractmethod
     def pause_queue(self, name: str) -> None: ...
 
+    @abstractmethod
+    def put_day(self, name: str, day: str, effect: str | None = "exclude") -> None:
+        """Insert or change a row of `calendars`; None: delete it."""
+
     # what they see
 
     @abstractmethod
@@ -231,6 +235,11 @@ class SqlBench(Bench):
     def pause_queue(self, name: str) -> None:
         self._insert("queues", {"name": name, "paused": 1})
 
+    def put_day(self, name: str, day: str, effect: str | None = "exclude") -> None:
+        self.sql("DELETE FROM calendars WHERE name = %s AND day = %s", name, day)
+        if effect is not None:
+            self._insert("calendars", {"name": name, "day": day, "effect": effect})
+
     def run(self, key: RunKey) -> Mapping[str, Any] | None:
         return self._one(f"SELECT * FROM runs WHERE {_KEY}", *self._of(key))
 
@@ -394,6 +403,9 @@ class SimBench(Bench):
 
     def pause_queue(self, name: str) -> None:
         self.server.paused_queues.add(name)
+
+    def put_day(self, name: str, day: str, effect: str | None = "exclude") -> None:
+        self.server.put_day(name, day, effect)
 
     def run(self, key: RunKey) -> Mapping[str, Any] | None:
         found = self.server.runs.rows.get(key)

@@ -347,6 +347,7 @@ MAY: dict[str, dict[str, bool]] = {
         "DELETE FROM runs WHERE FALSE": True,
         SCHEDULE: False,
         "UPDATE schedules SET command = 'x'": False,
+        "UPDATE schedules SET updated_at = UTC_TIMESTAMP(6)": True,  # an edited calendar makes rows new
         "DELETE FROM schedules WHERE FALSE": False,
         "UPDATE schedule_history SET problem = NULL": False,
         "DELETE FROM schedule_history WHERE FALSE": False,

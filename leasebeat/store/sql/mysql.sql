@@ -107,6 +107,19 @@ JOIN schedule_history h ON h.id = (SELECT MAX(x.id) FROM schedule_history x WHER
 WHERE h.problem IS NOT NULL AND h.deleted = 0
 ON DUPLICATE KEY UPDATE version = VALUES(version), problem = VALUES(problem), good_id = VALUES(good_id), noticed_at = VALUES(noticed_at)
 
+-- name: calendar_days
+-- The days of some calendars. rows: names.
+SELECT STRAIGHT_JOIN c.name, DATE_FORMAT(c.day, '%Y-%m-%d') AS calendar_day, c.effect
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (name VARCHAR(200) CHARACTER SET utf8mb4 PATH '$')) j JOIN calendars c ON c.name = j.name
+ORDER BY c.name, c.day
+
+-- name: touch
+-- Rows that are as they were read become new versions: their calendar says something else. Another node may be doing
+-- the same; the first one's stands. rows: schedule_id, version, updated_at.
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', v VARCHAR(100) CHARACTER SET utf8mb4 PATH '$[1]', u BIGINT PATH '$[2]')) j
+STRAIGHT_JOIN schedules s ON s.id = j.s AND s.version = j.v AND s.updated_at = TIMESTAMPADD(MICROSECOND, j.u, TIMESTAMP'1970-01-01 00:00:00')
+SET s.updated_at = UTC_TIMESTAMP(6)
+
 -- name: versions
 -- The newest recorded version of each, with the definition that runs. rows: ids.
 SELECT STRAIGHT_JOIN h.id, h.schedule_id, h.version, h.updated_at, h.valid_from, h.enabled, h.deleted, h.problem, h.good_id, h.ends_at, g.definition

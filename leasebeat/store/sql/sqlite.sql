@@ -94,6 +94,16 @@ WHERE h.problem IS NOT NULL AND h.deleted = 0
 ON CONFLICT (schedule_id) DO UPDATE
 SET version = excluded.version, problem = excluded.problem, good_id = excluded.good_id, noticed_at = excluded.noticed_at
 
+-- name: calendar_days
+-- The days of some calendars.
+SELECT c.name, c.day AS calendar_day, c.effect
+FROM json_each(:rows) j CROSS JOIN calendars c ON c.name = j.value ORDER BY c.name, c.day
+
+-- name: touch
+-- Rows that are as they were read become new versions: their calendar says something else.
+UPDATE schedules SET updated_at = utc_now()
+WHERE (id, version, updated_at) IN (SELECT value ->> 0, value ->> 1, utc_text(value ->> 2) FROM json_each(:rows))
+
 -- name: versions
 -- The newest recorded version of each, with the definition that runs.
 SELECT h.id, h.schedule_id, h.version, h.updated_at, h.valid_from, h.enabled, h.deleted, h.ends_at, h.problem, h.good_id,

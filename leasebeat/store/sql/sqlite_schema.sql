@@ -369,6 +369,22 @@ CREATE TABLE IF NOT EXISTS calendars (
     CONSTRAINT "effect: exclude, add" CHECK (effect IN ('exclude', 'add'))
 ) STRICT, WITHOUT ROWID;
 
+-- An edit of a calendar is one of the schedules that name it: nodes look at these when the digest changes.
+CREATE TRIGGER IF NOT EXISTS calendars_added AFTER INSERT ON calendars
+BEGIN
+    UPDATE schedule_digest SET digest = lower(hex(randomblob(8)));
+END;
+
+CREATE TRIGGER IF NOT EXISTS calendars_edited AFTER UPDATE ON calendars
+BEGIN
+    UPDATE schedule_digest SET digest = lower(hex(randomblob(8)));
+END;
+
+CREATE TRIGGER IF NOT EXISTS calendars_removed AFTER DELETE ON calendars
+BEGIN
+    UPDATE schedule_digest SET digest = lower(hex(randomblob(8)));
+END;
+
 CREATE TABLE IF NOT EXISTS lanes (
     name TEXT NOT NULL PRIMARY KEY,
     size INTEGER NOT NULL DEFAULT 1,

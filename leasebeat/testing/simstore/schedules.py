@@ -80,6 +80,23 @@ class ScheduleStatements(Base):
             else:
                 self.schedules.problems[each] = problem
 
+    def calendar_days(self, names: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
+        known = self.schedules.calendars
+        return {name: sorted(known[name].items()) for name in sorted(set(names)) if known.get(name)}
+
+    def touch(self, rows: Sequence[RowVersion]) -> Statement[int]:
+        yield GAP
+        now, count = self.now(), 0
+        for seen in sorted(rows, key=lambda row: row.schedule_id):
+            row = self.schedules.rows.get(seen.schedule_id)
+            if row is not None and (row["version"], row["updated_at"]) == (seen.version, seen.updated_at):
+                changed = self.schedules.put(seen.schedule_id, _columns(row), now)
+                self.journal.append(
+                    RowChange(self.true_now(), now, seen.schedule_id, dict(changed), self.role.watermark)
+                )
+                count += 1
+        return count
+
     def versions(self, ids: Sequence[int]) -> list[Version]:
         history = self.schedules.history
         return [history[each][-1] for each in sorted(set(ids)) if each in history]
@@ -137,6 +154,11 @@ class ScheduleStatements(Base):
         )
 
 
+def _columns(row: RowDict) -> dict[str, object]:
+    """What people wrote into a row."""
+    return {name: row[name] for name in row if name not in ("id", "version", "updated_at")}
+
+
 class Edits(Base):
     """What people do with SQL: each is one committed statement."""
 
@@ -145,8 +167,7 @@ class Edits(Base):
     ) -> None:
         """Insert or change a row. Without `updated_at` the column is the statement's time."""
         now = self.now()
-        old = self.schedules.rows.get(schedule_id, {})
-        kept = {name: old[name] for name in old if name not in ("id", "version", "updated_at")}
+        kept = _columns(self.schedules.rows.get(schedule_id, {}))
         row = self.schedules.put(schedule_id, {**kept, **columns}, now if updated_at is None else updated_at)
         self.journal.append(RowChange(self.true_now(), now, schedule_id, dict(row), self.role.watermark))
 
@@ -154,6 +175,10 @@ class Edits(Base):
         """DELETE FROM schedules."""
         self.schedules.remove(schedule_id)
         self.journal.append(RowChange(self.true_now(), self.now(), schedule_id, None))
+
+    def put_day(self, name: str, day: str, effect: str | None = "exclude") -> None:
+        """Insert or change a row of `calendars`; None: delete it."""
+        self.schedules.put_day(name, day, effect)
 
     def insert_run(self, schedule_id: int, fire_at: Instant | None = None) -> RunKey:
         """INSERT INTO runs (schedule_id) VALUES (...): run now."""

@@ -264,12 +264,23 @@ DEFAULTS: Mapping[str, object] = {
 class Schedules:
     """The table `schedules` and what was recorded of it in `schedule_history`."""
 
-    __slots__ = ("_sum", "by_id", "definitions", "diffs", "digest", "history", "problems", "rows")
+    __slots__ = (
+        "_sum",
+        "by_id",
+        "calendars",
+        "definitions",
+        "diffs",
+        "digest",
+        "history",
+        "problems",
+        "rows",
+    )
 
     def __init__(self) -> None:
         self.rows: dict[int, RowDict] = {}
         self.digest = "0:0"
         self._sum = 0
+        self.calendars: dict[str, dict[str, str]] = {}  #: effect by day, by name
         self.history: dict[int, list[Version]] = {}
         self.by_id: dict[int, Version] = {}
         self.definitions: dict[int, str | None] = {}
@@ -293,9 +304,21 @@ class Schedules:
             self._count(row)
 
     def _count(self, row: RowDict) -> None:
-        text = f"{row['id']}:{row['version']}:{row['updated_at']}"
+        self._mix(f"{row['id']}:{row['version']}:{row['updated_at']}")
+
+    def _mix(self, text: str) -> None:
+        """Count a row into the digest; a second time: out of it."""
         self._sum ^= int.from_bytes(hashlib.md5(text.encode(), usedforsecurity=False).digest()[:8])
         self.digest = f"{len(self.rows)}:{self._sum:016x}"
+
+    def put_day(self, name: str, day: str, effect: str | None) -> None:
+        """Insert or change a row of `calendars`; None: delete it."""
+        days = self.calendars.setdefault(name, {})
+        for known in (days.pop(day, None), effect):
+            if known is not None:
+                self._mix(f"{name} {day} {known}")
+        if effect is not None:
+            days[day] = effect
 
     def current(self, version: Version) -> bool:
         """Whether that version is the row as it stands."""
