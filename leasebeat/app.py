@@ -33,6 +33,7 @@ from leasebeat.settings import Settings, load
 if TYPE_CHECKING:
     from leasebeat.alerts import Alerts
     from leasebeat.executors.leash import GuardianLeash
+    from leasebeat.gate.link import Link
     from leasebeat.store.desk import Desk
     from leasebeat.store.session import Session
 
@@ -45,6 +46,9 @@ interpreter's 5 ms, once for each answer, add up."""
 _STORE_PATIENCE_S = 30.0
 _LOOK_S = 0.2
 _LAST_WORDS_S = 5.0
+
+_PUBLISH_S = 5.0
+"""How long a `publish` task waits for Redis: it is worth more patience than a fire, which has the store."""
 
 
 # --- the store ----------------------------------------------------------------------------------
@@ -266,7 +270,7 @@ class _Worker:
             state_dir=state_dir,
             kill_grace_s=node.kill_grace_s,
         )
-        self.executors = open_executors(options, self.runtime, loop, leash)
+        self.executors = open_executors(options, self.runtime, loop, leash, _redis(self.settings))
         self._closers.extend(executor.close for executor in self.executors.values())
 
     def _start_guardian(self, leash: GuardianLeash) -> None:
@@ -354,6 +358,20 @@ def _teller(alerts: Alerts, runtime: Runtime) -> Callable[[Notice], None]:
         )
 
     return tell
+
+
+def _redis(settings: Settings) -> Callable[[], Link] | None:
+    """How `publish` tasks connect to the fleet's Redis; None if it has none."""
+    url = settings.redis.url
+    if not url:
+        return None
+
+    def connect() -> Link:
+        from leasebeat.gate.link import RedisServer
+
+        return RedisServer(url, _PUBLISH_S).connect()
+
+    return connect
 
 
 def _forget_settings() -> None:

@@ -62,6 +62,7 @@ ADAPTERS = {
     "executors.shell",
     "executors.python",
     "executors.http",
+    "executors.publish",
 }
 
 

@@ -258,7 +258,11 @@ def problems(schedules: Sequence[Record]) -> Finding:
 
 def shared_user(schedules: Sequence[Record], settings: Settings) -> Finding:
     """Whether tasks run as the user who can read the worker's passwords."""
-    sharing = [row for row in schedules if row["enabled"] and row["kind"] != "http" and not row["run_as"]]
+    sharing = [
+        row
+        for row in schedules
+        if row["enabled"] and row["kind"] in ("shell", "python") and not row["run_as"]
+    ]
     secret = bool(settings.secrets())
     return Finding(
         "tasks sharing the worker's uid",

@@ -84,6 +84,17 @@ def body(value: object) -> str | None:
     )
 
 
+def anything(value: object) -> str | None:
+    """JSON; references in it at any depth."""
+    return "text without NUL" if isinstance(value, str) and "\0" in value else None
+
+
+def count(value: object) -> str | None:
+    """A whole number from 1."""
+    good = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return None if good else "a whole number from 1"
+
+
 def codes(value: object) -> str | None:
     """A list of exit or status codes."""
     numbers = cast("list[object]", value) if isinstance(value, list | tuple) else []

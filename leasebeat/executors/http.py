@@ -12,11 +12,9 @@ and `Leasebeat-Fence` are how the other end tells a repetition, and an attempt t
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urljoin
 
@@ -24,13 +22,13 @@ import leasebeat
 from leasebeat.errors import LeasebeatError, StartFailed
 from leasebeat.executors import arguments, rules, urls
 from leasebeat.executors.base import Done, Launch
+from leasebeat.executors.crew import Crew, Job
 from leasebeat.executors.environment import resolve, resolve_each
 from leasebeat.executors.leash import GuardianLeash
-from leasebeat.executors.loop import Loop, Timer
+from leasebeat.executors.loop import Loop
 from leasebeat.executors.options import ExecutorOptions
 from leasebeat.executors.output import Tail
-from leasebeat.executors.shell import STOP_REASONS, not_started
-from leasebeat.executors.tie import Tie
+from leasebeat.executors.shell import not_started
 from leasebeat.model.instant import to_text
 from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode, RunKey
 from leasebeat.model.schedule import Schedule
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
 CONNECT_S = 10.0
 MOST_REDIRECTS = 5
 MOST_THREADS = 32
-LOOK_S = 0.25
 
 _SUCCESS = range(200, 300)
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -62,54 +59,14 @@ class _Message:
     body: bytes | None
 
 
-@dataclass(slots=True, eq=False)
-class _Job:
-    launch: Launch
-    done: Done
-    timer: Timer | None = None
-    begun: bool = False
-    stopped: bool = False
-    line: socket.socket | None = None  #: a second handle on the connection, to cut it from another thread
-    tail: Tail = field(default_factory=Tail)
-
-    def hold_line(self, sock: socket.socket) -> None:
-        """Keep a handle on this connection. TLS takes the socket over, but not the copy."""
-        self.drop_line()
-        self.line = sock.dup()
-        if self.stopped:
-            self.cut()
-
-    def cut(self) -> None:
-        """End the connection under the thread that waits for it."""
-        self.stopped = True
-        if (line := self.line) is not None:
-            _shut(line)
-
-    def drop_line(self) -> None:
-        """Close the handle."""
-        line, self.line = self.line, None
-        if line is not None:
-            line.close()
-
-
 class HttpExecutor:
-    """Runs schedules of the kind `http` (base.Executor) in a few threads.
-
-    A launch is in `_jobs` until its outcome has been reported; who takes it out reports it.
-    """
+    """Runs schedules of the kind `http` (base.Executor) in a few threads."""
 
     def __init__(self, options: ExecutorOptions, runtime: Runtime, loop: Loop, leash: GuardianLeash) -> None:
         self._options = options
-        self._runtime = runtime
-        self._loop = loop
-        self._leash = leash
-        self._tie = Tie(leash, "http", self._busy)
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
-        self._jobs: dict[tuple[RunKey, int], _Job] = {}
-        self._threads = 0
-        self._lock = runtime.lock()
         self._tls: ssl.SSLContext | None = None
-        self._looking = False
+        most = min(options.slots, MOST_THREADS)
+        self._crew = Crew("http", most, runtime, loop, leash, self._run)
 
     def refuse(self, schedule: Schedule) -> str | None:
         """Why this host does not run it, as sentences; None if it does."""
@@ -124,17 +81,12 @@ class HttpExecutor:
 
     def start(self, launch: Launch, done: Done) -> None:
         """Start the attempt and return at once. With all threads busy it waits; its time-out does not."""
-        job = _Job(launch, done)
-        self._jobs[launch.id] = job
-        self._loop.call(partial(self._begin_timer, job))
-        self._queue.put(job)
-        self._add_thread()
+        self._crew.start(launch, done)
 
     def stop(self, launch_id: tuple[RunKey, int], kind: OutcomeKind, grace_s: float) -> None:
         """Cut the connection; its outcome is `kind`."""
         del grace_s
-        text = f"stopped: {kind.value.replace('_', ' ')}; a request that was sent may have had its effect"
-        self._end(launch_id, Outcome(kind, reason_code=STOP_REASONS.get(kind), reason=text))
+        self._crew.stop(launch_id, kind)
 
     def renew(self) -> None:
         """Read the certificates of authorities again."""
@@ -142,54 +94,11 @@ class HttpExecutor:
 
     def close(self) -> None:
         """Let the threads end."""
-        for _ in range(self._threads):
-            self._queue.put(None)
-
-    # -- from other threads
-
-    def _end(self, launch_id: tuple[RunKey, int], outcome: Outcome) -> None:
-        if (job := self._jobs.pop(launch_id, None)) is not None:
-            job.cut()
-            job.done(job.launch, _with_output(outcome, job.tail))
-
-    def _begin_timer(self, job: _Job) -> None:
-        if (limit := job.launch.schedule.timeout) is not None:
-            timed_out = partial(self.stop, job.launch.id, OutcomeKind.TIMED_OUT, 0.0)
-            job.timer = self._loop.after(limit, timed_out)
-        if not self._looking:
-            self._looking = True
-            self._look()
-
-    def _look(self) -> None:
-        self._tie.look()
-        self._loop.after(LOOK_S, self._look)
-
-    def _busy(self) -> bool:
-        return any(job.begun and job.launch.leashed for job in list(self._jobs.values()))
+        self._crew.close()
 
     # -- in the threads
 
-    def _add_thread(self) -> None:
-        with self._lock:
-            if self._queue.qsize() == 0 or self._threads >= min(self._options.slots, MOST_THREADS):
-                return
-            self._threads += 1
-        self._runtime.start("http-task", self._work)
-
-    def _work(self) -> None:
-        while (job := self._queue.get()) is not None:
-            if job.launch.id not in self._jobs:
-                continue  # stopped before it began
-            try:
-                outcome = self._run(job)
-            finally:
-                job.drop_line()
-            if job.timer is not None:
-                job.timer.cancel()
-            if self._jobs.pop(job.launch.id, None) is not None:
-                job.done(job.launch, _with_output(outcome, job.tail))
-
-    def _run(self, job: _Job) -> Outcome:
+    def _run(self, job: Job) -> Outcome:
         import httpx2
 
         try:
@@ -197,13 +106,8 @@ class HttpExecutor:
             message = _message(job.launch)
         except (LeasebeatError, ValueError) as problem:
             return not_started(str(problem))
-        job.begun = True
-        if job.launch.leashed:
-            self._tie.hold()
-        # Only after the guardian was told, so that there is no moment to be stopped in between.
-        if self._runtime.boottime() >= self._leash.deadline:
-            text = "not begun: the node's lease was not renewed in time"
-            return Outcome(OutcomeKind.LOST, reason_code=ReasonCode.LEASE_LOST, reason=text)
+        if (refused := self._crew.begin(job)) is not None:
+            return refused
         try:
             return self._follow(job, message)
         except (StartFailed, httpx2.ConnectError, httpx2.ConnectTimeout) as problem:
@@ -213,7 +117,7 @@ class HttpExecutor:
             text = f"no answer: {type(problem).__name__}: {problem}"
             return Outcome(OutcomeKind.FAILED, reason_code=ReasonCode.EXCEPTION, reason=text)
 
-    def _follow(self, job: _Job, message: _Message) -> Outcome:
+    def _follow(self, job: Job, message: _Message) -> Outcome:
         codes = cast("list[int] | range", job.launch.args.get("success_codes", _SUCCESS))
         followed = 0
         while True:
@@ -227,7 +131,7 @@ class HttpExecutor:
                 return _not_followed(status, f"it leads to {target!r}, which is not the same host")
             message, followed = _redirected(message, status, target), followed + 1
 
-    def _exchange(self, job: _Job, message: _Message) -> tuple[int, str | None]:
+    def _exchange(self, job: Job, message: _Message) -> tuple[int, str | None]:
         """Send it to the first address that answers; its status and `Location`. The body goes to the tail."""
         import httpx2
 
@@ -252,7 +156,7 @@ class HttpExecutor:
                 )
             yield address
 
-    def _send(self, job: _Job, message: _Message, address: str) -> tuple[int, str | None]:
+    def _send(self, job: Job, message: _Message, address: str) -> tuple[int, str | None]:
         import httpx2
 
         url = httpx2.URL(message.url)
@@ -284,16 +188,9 @@ class HttpExecutor:
         return context
 
 
-def _trace(job: _Job, event: str, info: dict[str, Any]) -> None:
+def _trace(job: Job, event: str, info: dict[str, Any]) -> None:
     if event == "connection.connect_tcp.complete":
         job.hold_line(info["return_value"].get_extra_info("socket"))
-
-
-def _shut(sock: socket.socket) -> None:
-    try:
-        sock.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # it was closed already, by the other end or by the thread that used it
 
 
 def _message(launch: Launch) -> _Message:
@@ -357,7 +254,3 @@ def _not_followed(status: int, why: str) -> Outcome:
     return Outcome(
         OutcomeKind.FAILED, status, ReasonCode.EXIT_CODE, f"status code {status}, not followed: {why}"
     )
-
-
-def _with_output(outcome: Outcome, tail: Tail) -> Outcome:
-    return Outcome(outcome.kind, outcome.exit_code, outcome.reason_code, outcome.reason, tail.kept, tail.size)

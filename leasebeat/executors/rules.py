@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from leasebeat.executors import arguments, python_call, urls
+from leasebeat.executors import arguments, python_call, targets, urls
 from leasebeat.model.schedule import Schedule
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
@@ -32,6 +32,10 @@ ARGS: Mapping[str, Mapping[str, arguments.Check]] = {
         "body": arguments.body,
         "success_codes": arguments.codes,
     },
+    "publish": {
+        "message": arguments.anything,
+        "maxlen": arguments.count,
+    },
 }
 """The keys of `args` that each kind knows, and what may stand behind them."""
 
@@ -41,6 +45,8 @@ def problems(schedule: Schedule) -> Iterator[str]:
     if schedule.kind not in ARGS:
         return
     yield from arguments.problems_of_args(schedule.args, ARGS[schedule.kind])
+    if "maxlen" in schedule.args and not schedule.command.startswith("stream:"):
+        yield "args.maxlen is known for streams only; readers shorten a list, and a channel keeps nothing"
     if expected := _expected_command(schedule.kind, schedule.command):
         yield f"command = {schedule.command!r}: {expected}"
 
@@ -50,4 +56,6 @@ def _expected_command(kind: str, command: str) -> str | None:
         return "it is empty; write what to run"
     if kind == "python" and not python_call.COMMAND.fullmatch(command):
         return "expected package.module:function"
+    if kind == "publish":
+        return targets.problem_of(command)
     return urls.problem_of(command, "*") if kind == "http" else None

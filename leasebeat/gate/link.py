@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from leasebeat.errors import GateUnavailable, SettingsError
 
 TIMEOUT_S = 0.2
-"""How long to wait for a connection, and for each reply."""
+"""How long a fire waits for a connection, and for each reply."""
 
 _NOT_BUILT = ("redis+sentinel", "redis+cluster")
 
@@ -34,9 +34,12 @@ class Connection(Protocol):
 
 
 class RedisServer:
-    """Where the server is and how to talk to it. redis-py is imported when one is made."""
+    """Where the server is and how to talk to it. redis-py is imported when one is made.
 
-    def __init__(self, url: str) -> None:
+    `timeout_s` is how long to wait for a connection, and for each reply.
+    """
+
+    def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
         driver: Any = import_module("redis.connection")
         self._errors: tuple[type[Exception], ...] = (import_module("redis.exceptions").RedisError, OSError)
         scheme = url.partition("://")[0]
@@ -47,7 +50,7 @@ class RedisServer:
         try:
             options: dict[str, Any] = driver.parse_url(url)
             self._make: Any = options.pop("connection_class", driver.Connection)
-            self._options = options | _our_options()  # ours win over what the URL's query says
+            self._options = options | _our_options(timeout_s)  # ours win over what the URL's query says
             self._make(**self._options)
         except (TypeError, ValueError, *self._errors):
             # What went wrong in it may repeat the password.
@@ -85,12 +88,12 @@ class RedisServer:
         return text
 
 
-def _our_options() -> dict[str, object]:
+def _our_options(timeout_s: float) -> dict[str, object]:
     # RESP2 and no client info: nothing is sent at connecting but the password and the database.
     retry: Any = import_module("redis.retry")
     return {
-        "socket_timeout": TIMEOUT_S,
-        "socket_connect_timeout": TIMEOUT_S,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
         "retry": retry.Retry(import_module("redis.backoff").NoBackoff(), 0),
         "retry_on_timeout": False,
         "retry_on_error": [],

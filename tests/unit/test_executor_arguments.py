@@ -13,9 +13,14 @@ from leasebeat.executors.kinds import open_executors
 from leasebeat.executors.leash import GuardianLeash
 from leasebeat.executors.loop import Loop
 from leasebeat.executors.options import ExecutorOptions
+from leasebeat.executors.publish import Line, PublishExecutor
 from leasebeat.executors.shell import ShellExecutor
 from leasebeat.model.schedule import Schedule
 from leasebeat.runtime import SystemRuntime
+
+
+def connect() -> Line:
+    raise AssertionError("nobody connects to find out what may be published")
 
 
 def refusal(kind: Any, command: str, options: ExecutorOptions | None = None, **columns: Any) -> str:
@@ -26,13 +31,14 @@ def refusal(kind: Any, command: str, options: ExecutorOptions | None = None, **c
         "shell": ShellExecutor(chosen, loop, leash),
         "python": open_executors(chosen, runtime, loop, leash)["python"],
         "http": HttpExecutor(chosen, runtime, loop, leash),
+        "publish": PublishExecutor(chosen, runtime, loop, leash, connect),
     }
     said = executors[kind].refuse(Schedule(1, "a", "@manual", command, kind=kind, **columns))
     loop.close()
     return said or ""
 
 
-GOOD = {"shell": "true", "python": "os.path:join", "http": "https://example.org/x"}
+GOOD = {"shell": "true", "python": "os.path:join", "http": "https://example.org/x", "publish": "stream:x"}
 
 
 @pytest.mark.parametrize("kind", list(GOOD))
@@ -46,6 +52,7 @@ def test_a_plain_schedule_is_not_refused(kind: str) -> None:
         ("shell", {"env": {"A": "b", "N": 1, "S": {"file": "/x"}}, "cwd": "/srv", "stdin": {"env": "A"}}),
         ("shell", {"success_codes": [0, 3], "leftovers": "leave"}),
         ("python", {"kwargs": {"days": 7, "x": [1, {"y": None}]}, "env": {"A": "b"}, "cwd": "/srv"}),
+        ("publish", {"message": {"a": [1, {"env": "A"}]}, "maxlen": 1000}),
         ("http", {"method": "POST", "headers": {"X-A": "b"}, "body": {"a": 1}, "success_codes": [204]}),
     ],
 )
@@ -73,6 +80,9 @@ def test_the_published_keys_of_args_are_taken(kind: str, args: dict[str, object]
         ("http", {"method": "get"}, "args.method = 'get': expected GET or POST"),
         ("http", {"headers": {"Host": "x"}}, "expected an object of headers without Host"),
         ("http", {"headers": {"A": "x\r\nB: y"}}, "expected an object of headers"),
+        ("publish", {"message": "a\0b"}, "expected text without NUL"),
+        ("publish", {"maxlen": True}, "args.maxlen = True: expected a whole number from 1"),
+        ("publish", {"body": 1}, "args.body is unknown; known are maxlen, message"),
         ("http", {"env": {}}, "args.env is unknown; known are body, headers, method, success_codes"),
     ],
 )
@@ -96,7 +106,7 @@ def test_all_problems_are_told_at_once() -> None:
 @pytest.mark.parametrize("kind", list(GOOD))
 def test_a_kind_that_this_host_does_not_run_is_refused(kind: str) -> None:
     assert f"kind = '{kind}' is not among [node] allow_kinds" in refusal(
-        kind, GOOD[kind], ExecutorOptions(allow_kinds=("publish",))
+        kind, GOOD[kind], ExecutorOptions(allow_kinds=())
     )
 
 
