@@ -3,6 +3,8 @@
     lead      take the role if its lease is over (term + 1)
     look      store time, term, watermark, digest of the schedules
     refresh   if the digest is not that of the catalog: an auditor that has not read every edit waits
+    links     who follows whom, where that has changed
+    after_end what is due a while after its last end
     owed      the due instants of (watermark, now - lag]
     missing   those without a row -> open_missing -> missing again, which must be empty
     move      the watermark, from the old value, under the same term
@@ -17,20 +19,23 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leasebeat.coordination.base import Coordinator
 from leasebeat.errors import Refused
 from leasebeat.gate.base import Gate
 from leasebeat.logs import event
-from leasebeat.model.instant import SECOND, Instant, from_seconds, to_text
+from leasebeat.model.instant import DAY, SECOND, Instant, from_seconds, to_text
 from leasebeat.model.run import RunKey
+from leasebeat.node.after_end import AfterEnd
 from leasebeat.node.catalog import Catalog, Changes
+from leasebeat.node.links import Links
 from leasebeat.node.loop import IDLE_S, Turn
-from leasebeat.node.owed import Owed, Walker, Window, audit_row, owed_by_history, spans
+from leasebeat.node.opening import one_of_each_serial
+from leasebeat.node.owed import Owed, Walker, Window, audit_rows, owed_by_history, spans
 from leasebeat.node.standing import Standing
 from leasebeat.runtime import Runtime
-from leasebeat.store.base import BATCH, CLAIM_REACH, AuditLook, OpenRow, Store
+from leasebeat.store.base import CLAIM_REACH, AuditLook, OpenRow, Store
 from leasebeat.triggers import TriggerGroups, in_window, trigger_key
 
 _RENEW_S = 1.0
@@ -39,6 +44,9 @@ _CHUNK = 2_000
 """Instants written before the watermark is moved on: the role's lease is renewed with it."""
 
 _ALL = 1_000_000_000
+
+OLDEST_WATERMARK = DAY
+"""An older one is not walked: of a database that came back from a backup, most of that was done long ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,8 @@ class Audit:
         coordinator: Coordinator,
         catalog: Catalog,
         config: AuditConfig,
+        links: Links,
+        after_end: AfterEnd,
         missed: Callable[[OpenRow], None],
     ) -> None:
         self.waiter = runtime.waiter()
@@ -76,7 +86,11 @@ class Audit:
         self._lag = from_seconds(config.lag_s)
         self._lease = from_seconds(config.role_lease_s)
         self._catch_up_per_s = config.catch_up_per_s
+        self._links = links
+        self._after_end = after_end
         self._missed = missed
+        self._spread: Instant = 0  #: until when a catch-up has given out starts
+        self._held: int | None = None  #: the term that waits for people because of its watermark
         self._changes: deque[Changes] = deque()
         self._term: int | None = None
         self._groups = TriggerGroups()
@@ -106,8 +120,32 @@ class Audit:
             if look.digest != self._catalog.digest:
                 return Turn(0.1)  # edited again meanwhile: look anew
         if look.term != self._term:
+            if self._too_old(node_id, look):
+                return Turn()
             self._begin_term(look)
-        return self._tick(node_id, look)
+        self._links.write(node_id, look.term)
+        opened, pause = self._after_end.open_due(node_id, look.now)
+        if opened:
+            self._queued()
+        turn = self._tick(node_id, look)
+        return Turn(min(pause, turn.wait_s), turn.did + opened)
+
+    def _too_old(self, node_id: str, look: AuditLook) -> bool:
+        """Whether people must say from when on to audit. The role is kept meanwhile: it is said once."""
+        watermark, term = look.watermark, look.term
+        if watermark is None or term is None or look.now - watermark <= OLDEST_WATERMARK:
+            return False
+        self._store.move_watermark(node_id, term, watermark, watermark, self._lease, self._lag)
+        if self._held != term:
+            self._held = term
+            event(
+                "ERROR",
+                "watermark_old",
+                "the watermark is more than 24 h old, as after a restore from a backup; nothing is audited"
+                " until you say from when on: python scheduler.py audit --from now",
+                watermark=to_text(watermark),
+            )
+        return True
 
     def _may_try(self, node_id: str) -> bool:
         """Who else may be trying: every node that sees the lease over. The row's update decides."""
@@ -135,6 +173,8 @@ class Audit:
             )
         self._groups, self._owed = TriggerGroups(), []
         self._changes.clear()
+        self._links.forget()
+        self._spread = self._store.catch_up_until()
         history = self._store.history(watermark)
         edited = {version.schedule_id for version in history if version.valid_from > watermark}
         until = max([look.now, *(version.valid_from for version in history)])
@@ -228,25 +268,34 @@ class Audit:
         if not missing:
             return True
         rows = self._rows([by_key[key] for key in missing], window)
-        for batch in _one_of_each_serial(rows):
+        for batch in one_of_each_serial(rows):
             self._store.open_missing(node_id, term, batch, self._lag)
         for row in rows:
             if row.status == "missed":
                 self._missed(row)
         event("WARNING", "fires_found", "due fires without a row: opened or recorded", fires=len(rows))
-        self._gate.notify("queue")
+        self._queued()
         return not self._store.missing(missing)
+
+    def _queued(self) -> None:
+        """For any node, this one too: Redis tells it as well as the others, the poll where there is none."""
+        self._gate.notify("queue")
 
     def _rows(self, missing: Sequence[Owed], window: Window) -> list[OpenRow]:
         """A catch-up is spread: at most so many starts a second."""
         rows: list[OpenRow] = []
-        opened = 0
         for owed in missing:
-            delay = opened * SECOND // self._catch_up_per_s if window.catch_up else 0
-            row = audit_row(owed, self._catalog.get(owed.key.schedule_id), window, delay)
-            opened += row.status == "queued"
-            rows.append(row)
-        return rows
+            newest = self._catalog.get(owed.key.schedule_id)
+            rows += audit_rows(owed, newest, window, self._standing.ranking)
+        return [self._spread_out(row, window) for row in rows] if window.catch_up else rows
+
+    def _spread_out(self, row: OpenRow, window: Window) -> OpenRow:
+        if row.status != "queued":
+            return row
+        self._spread = max(self._spread, window.now + row.delay)
+        delay = self._spread - window.now
+        self._spread += SECOND // self._catch_up_per_s
+        return replace(row, delay=delay)
 
     # edits
 
@@ -286,18 +335,3 @@ class Audit:
             by_schedule.setdefault(schedule_id, []).append(instant)
         for schedule_id, found in by_schedule.items():
             self._owed += spans(schedule_id, found)
-
-
-def _one_of_each_serial(rows: Sequence[OpenRow]) -> list[list[OpenRow]]:
-    """Batches in key order, in each at most one row that wants a given serial."""
-    batches: list[list[OpenRow]] = []
-    open_batch: list[OpenRow] = []
-    serials: set[str] = set()
-    for row in sorted(rows, key=lambda row: row.key):
-        if len(open_batch) >= BATCH or (row.serial is not None and row.serial in serials):
-            batches.append(open_batch)
-            open_batch, serials = [], set()
-        open_batch.append(row)
-        if row.serial is not None:
-            serials.add(row.serial)
-    return [*batches, open_batch]

@@ -1,8 +1,9 @@
 """Opening the fires of one instant: gate, claim, and finding out what became of the rest.
 
-    gate      SET NX for all of them in one call; a "no" ends it here, an error goes on to the store
-    claim     one INSERT; as many rows as were sent: all are ours
-    else      `claim_rest` writes the skipped ones, `claim_answer` says of each row why it is not ours
+    gate        SET NX for all of them in one call; a "no" ends it here, an error goes on to the store
+    claim       one INSERT of all fires of one shard; as many rows as were sent: all are ours
+    claim_rest  the others: fires of several shards, each whole, and rows whose serial an open run wants
+    then        `claim_answer` says of each row whose it is, or why it is not there
 
 What may still be ours is opened again, at most `MOST_TRIES` times: `early` when the store's clock
 is there, `stale` after reading the row again, `again` at once. What is left is the audit's.
@@ -10,24 +11,25 @@ is there, `stale` after reading the row again, `again` at once. What is left is 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from leasebeat import faults
 from leasebeat.errors import Busy, GateUnavailable, Unknown
 from leasebeat.gate.base import Gate
-from leasebeat.model.instant import Instant, Micros, from_seconds
+from leasebeat.model.instant import Instant, Micros
 from leasebeat.model.run import RunKey
 from leasebeat.model.schedule import Schedule
 from leasebeat.node.catalog import Catalog, Entry, entry_of
 from leasebeat.node.dispatch import Dispatch, Grant
+from leasebeat.node.opening import grace
+from leasebeat.node.places import places
 from leasebeat.node.standing import Standing
-from leasebeat.store.base import BATCH, Answer, ClaimAnswer, ClaimRow, Store
+from leasebeat.store.base import BATCH, Answer, ClaimAnswer, Claimed, ClaimRow, Place, Store
+from leasebeat.triggers import jitter_of
 
 MOST_TRIES = 4
-
-ANY_GRACE: Micros = from_seconds(5)
-"""A run that is always born queued is given this long at least to be taken by whoever is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Claimer:
         standing: Standing,
         catalog: Catalog,
         dispatch: Dispatch,
-        queued: Callable[[], None],
+        queued: Callable[[Instant], None],
     ) -> None:
         self._store = store
         self._gate = gate
@@ -62,7 +64,7 @@ class Claimer:
         self._catalog = catalog
         self._dispatch = dispatch
         self._runs_as: dict[int, int] = {}  #: of the versions in the claim that is being made
-        self._queued = queued  #: called when rows were born queued
+        self._queued = queued  #: called when rows were born queued, with when they are ready
 
     def open(self, opening: Opening) -> list[Later]:
         """Try to open them; what should be tried again, and when.
@@ -75,17 +77,36 @@ class Claimer:
         if node_id is None:
             return later
         ids = opening.schedule_ids if opening.passed else self._ask_gate(opening, node_id)
-        for start in range(0, len(ids), BATCH):
-            part = replace(opening, schedule_ids=tuple(ids[start : start + BATCH]))
-            later += self._open_batch(node_id, part)
+        for part in self._batches(ids):
+            later += self._open_batch(node_id, replace(opening, schedule_ids=part))
         return later
+
+    def _batches(self, ids: Sequence[int]) -> Iterator[tuple[int, ...]]:
+        """At most BATCH rows at a time; a fire is never cut."""
+        part: list[int] = []
+        size = 0
+        for schedule_id in ids:
+            more = self._shards(schedule_id)
+            if part and size + more > BATCH:
+                yield tuple(part)
+                part, size = [], 0
+            part.append(schedule_id)
+            size += more
+        if part:
+            yield tuple(part)
+
+    def _shards(self, schedule_id: int) -> int:
+        entry = self._catalog.get(schedule_id)
+        if entry is None or entry.schedule is None:
+            return 1
+        return len(places(entry.schedule, 0, self._standing.ranking)) or 1
 
     def _open_batch(self, node_id: str, opening: Opening) -> list[Later]:
         due = self._due(self._entries(opening.schedule_ids, opening), opening.fire_at)
-        if not due:
-            return []
         faults.point("after_gate")
-        rows = self._rows(due)
+        rows = self._rows(node_id, opening.fire_at, due)
+        if not rows:
+            return []
         answers: list[ClaimAnswer] = []
         asked = self._dispatch.asking()
         try:
@@ -112,25 +133,43 @@ class Claimer:
             return list(opening.schedule_ids)
         return [schedule_id for schedule_id, yes in zip(opening.schedule_ids, won, strict=True) if yes]
 
-    def _rows(self, due: Sequence[tuple[Entry, int]]) -> list[ClaimRow]:
-        """One row for each, running for as many as there are free slots, queued for the rest."""
-        entries = [entry for entry, _ in due]
-        self._runs_as = {entry.version.id: entry.version.runs_as for entry in entries}
-        room: dict[str, int] = {}
-        for entry in entries:
-            queue = _schedule(entry).queue
-            if queue not in room:
-                wanted = sum(
-                    1 for e in entries if _schedule(e).queue == queue and _schedule(e).route != "any"
-                )
-                room[queue] = self._dispatch.reserve(queue, wanted)
+    def _rows(self, node_id: str, fire_at: Instant, due: Sequence[tuple[Entry, int]]) -> list[ClaimRow]:
+        """A row for each shard, running for as many as there are free slots, queued for the rest.
+
+        A fire for all nodes of a queue that has none is left to the audit, which says so.
+        """
+        self._runs_as = {entry.version.id: entry.version.runs_as for entry, _ in due}
         rows: list[ClaimRow] = []
+        here: list[int] = []  #: the indexes of those that may be born running
         for entry, in_force in due:
             schedule = _schedule(entry)
-            run = schedule.route != "any" and room[schedule.queue] > 0
-            room[schedule.queue] -= run
-            rows.append(claim_row(entry, in_force, run))
+            found = places(schedule, fire_at, self._standing.ranking)
+            for place in found:
+                rows.append(_claim_row(entry, in_force, place, len(found)))
+                if self._may_run_here(node_id, schedule, rows[-1]):
+                    here.append(len(rows) - 1)
+        room = self._reserve([rows[index].queue for index in here])
+        for index in here:
+            if room[rows[index].queue] > 0:
+                room[rows[index].queue] -= 1
+                rows[index] = replace(rows[index], run=True)
         return rows
+
+    def _reserve(self, queues: Sequence[str]) -> dict[str, int]:
+        """Slots for as many runs of each queue as it is named."""
+        return {queue: self._dispatch.reserve(queue, wanted) for queue, wanted in Counter(queues).items()}
+
+    def _may_run_here(self, node_id: str, schedule: Schedule, row: ClaimRow) -> bool:
+        """Whether a run may be born running on this node; what may not is pulled, here or elsewhere."""
+        poll = self._standing.poll
+        return (
+            schedule.route != "any"
+            and row.lane is None
+            and row.delay == 0
+            and row.pinned_node_id in (None, node_id)
+            and schedule.node_name in (None, self._standing.facts.name)
+            and not (poll and row.queue in poll.paused)
+        )
 
     def _due(self, entries: Sequence[Entry], fire_at: Instant) -> list[tuple[Entry, int]]:
         """Each with the version in force at the instant, if that one has the instant, too."""
@@ -148,18 +187,20 @@ class Claimer:
 
     def _claim(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> list[ClaimAnswer]:
         """Who else may be doing this now: the other ranks, the auditor. The primary key decides."""
+        single = [row for row in rows if row.shards == 1]
         try:
-            claimed = self._store.claim(node_id, fire_at, rows)
+            claimed = self._store.claim(node_id, fire_at, single) if single else Claimed(0, 0)
+            faults.point("after_insert")
+            if claimed.count == len(rows):
+                return [ClaimAnswer(r.schedule_id, r.shard, _born(r), 1, claimed.claimed_at) for r in rows]
+            blocked = claimed.count < len(single)
+            rest = [row for row in rows if row.shards > 1 or (blocked and row.serial is not None)]
+            if rest:
+                self._store.claim_rest(node_id, fire_at, rest)
         except (Busy, Unknown):
             # Busy: nothing was applied, `again`. Unknown: the read-back tells what it can; a row that
             # is committed later is found when this node looks at its own rows.
-            return self._store.claim_answer(node_id, fire_at, rows)
-        faults.point("after_insert")
-        if claimed.count == len(rows):
-            return [ClaimAnswer(r.schedule_id, r.shard, _born(r), 1, claimed.claimed_at) for r in rows]
-        blocked = [row for row in rows if row.serial is not None]
-        if blocked:
-            self._store.claim_rest(node_id, fire_at, blocked)
+            pass
         return self._store.claim_answer(node_id, fire_at, rows)
 
     def _settle(
@@ -182,15 +223,15 @@ class Claimer:
                 continue
             grants.append(self._grant(node_id, fire_at, row, answer))
         self._dispatch.take(grants, asked)
-        if any(not row.run for row in rows):
-            self._queued()
+        for delay in {row.delay for row in rows if not row.run}:
+            self._queued(fire_at + delay)
 
     def _grant(self, node_id: str, fire_at: Instant, row: ClaimRow, answer: ClaimAnswer) -> Grant:
         key = RunKey(fire_at, row.schedule_id, row.shard)
         # A row that was read back may have been opened from another version: by an earlier try of this
         # node, committed late, or by the auditor.
         version = answer.version or self._runs_as[row.version]
-        return Grant(node_id, key, answer.attempt, answer.claimed_at, version, row.queue)
+        return Grant(node_id, key, answer.attempt, answer.claimed_at, version, row.queue, shards=row.shards)
 
     def _again(self, opening: Opening, answers: Sequence[ClaimAnswer]) -> list[Later]:
         """What is worth another try."""
@@ -200,31 +241,34 @@ class Claimer:
             if opening.tries:  # read again already, and still not what the store has
                 self._catalog.doubt()
             self._catalog.refresh()
-        waits: dict[Micros, list[int]] = {}
+        waits: dict[Micros, dict[int, None]] = {}
         for answer in answers:
             if answer.answer in ("early", "stale", "again"):
-                waits.setdefault(answer.wait, []).append(answer.schedule_id)
+                waits.setdefault(answer.wait, {})[answer.schedule_id] = None
         return [
             (wait, Opening(opening.fire_at, tuple(ids), opening.tries + 1, passed=True))
             for wait, ids in waits.items()
         ]
 
 
-def claim_row(entry: Entry, due: int, run: bool) -> ClaimRow:
-    """The row that opens a schedule's fire."""
+def _claim_row(entry: Entry, due: int, place: Place, shards: int) -> ClaimRow:
+    """The row that opens one shard of a schedule's fire, queued."""
     schedule = _schedule(entry)
     return ClaimRow(
         schedule_id=schedule.id,
-        shard=0,
+        shard=place.shard,
         version=entry.version.id,
         due=due,
-        run=run,
+        run=False,
         queue=schedule.queue,
         priority=schedule.priority,
-        delay=0,
-        grace=max(from_seconds(schedule.misfire_grace_s), ANY_GRACE if schedule.route == "any" else 0),
-        serial=schedule.serial(),
+        delay=jitter_of(schedule),
+        grace=grace(schedule),
+        serial=place.serial,
         overlap=schedule.overlap,
+        lane=schedule.lane,
+        shards=shards,
+        pinned_node_id=place.pinned_node_id,
     )
 
 

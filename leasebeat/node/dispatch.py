@@ -20,7 +20,7 @@ from leasebeat.node.finish import Outbox
 from leasebeat.node.standing import Standing
 from leasebeat.node.verdict import Held, OutputLimits, finish_row
 from leasebeat.runtime import Runtime
-from leasebeat.store.base import Candidate, Store
+from leasebeat.store.base import Candidate, Store, UpstreamRun
 
 ANSWER_S = 6.0
 """An older answer of the store is not acted on: twice the longest time-out of a statement."""
@@ -40,6 +40,7 @@ class Grant:
     failures: int = 0
     take_overs: int = 0
     former_reason: str | None = None
+    shards: int = 1
 
 
 class Dispatch:
@@ -150,8 +151,8 @@ class Dispatch:
             for grant in grants:
                 self.release(grant.queue, 1)
             return 0
-        self._read_definitions(grants)
-        admitted = [held for grant in grants if (held := self._admit(grant)) is not None]
+        upstreams = self._read(grants)
+        admitted = [held for grant in grants if (held := self._admit(grant, upstreams)) is not None]
         ready = self._may_begin(admitted)
         burst = len(ready) > MOST_LINES
         for held in ready:
@@ -162,28 +163,36 @@ class Dispatch:
 
     def adopt(self, grant: Grant, asked: float) -> None:
         """Start a run that is ours although nobody here asked for it; without a free slot it goes back."""
-        self._catalog.schedule_of(grant.version)  # may raise: before anything is counted
+        upstreams = self._upstreams([grant])  # may raise: before anything is counted
         if self.reserve(grant.queue, 1):
             self.take([grant], asked)
             return
         with self._lock:
             self._busy += 1  # `done` gives back a slot that this run never had
             self._used[grant.queue] += 1
-        held = self._admit(grant)
+        held = self._admit(grant, upstreams)
         if held is not None:
             self._never_began(held, "no free slot")
 
-    def _read_definitions(self, grants: Sequence[Grant]) -> None:
+    def _read(self, grants: Sequence[Grant]) -> dict[RunKey, str]:
         """Ask the store before anything is held; if it does not answer, the rows are found as strays."""
         try:
-            for grant in grants:
-                self._catalog.schedule_of(grant.version)
+            return self._upstreams(grants)
         except LeasebeatError:
             for grant in grants:
                 self.release(grant.queue, 1)
             raise
 
-    def _admit(self, grant: Grant) -> Held | None:
+    def _upstreams(self, grants: Sequence[Grant]) -> dict[RunKey, str]:
+        """What the followers among them are told of the runs that they follow. Reads all definitions."""
+        schedules = [(grant, self._catalog.schedule_of(grant.version)) for grant in grants]
+        return {
+            grant.key: _told(self._store.upstream_runs(grant.key))
+            for grant, schedule in schedules
+            if schedule is not None and schedule.after
+        }
+
+    def _admit(self, grant: Grant, upstreams: Mapping[RunKey, str]) -> Held | None:
         schedule = self._catalog.schedule_of(grant.version)
         problem = "" if schedule else "its version is gone"
         overrides: dict[str, object] = {}
@@ -192,6 +201,7 @@ class Dispatch:
         except (TypeError, ValueError, RecursionError) as unusable:
             problem = f"the args of this run cannot be used: {unusable}"
         launch = _launch(grant, schedule or _missing(grant), overrides, self._standing.facts.name)
+        launch = replace(launch, upstream=upstreams.get(grant.key))
         held = Held(launch, grant.queue, grant.failures, grant.take_overs, grant.former_reason)
         held.lapses = self._standing.lease.lapses
         with self._lock:
@@ -337,8 +347,31 @@ def _launch(grant: Grant, schedule: Schedule, overrides: dict[str, object], node
         args={**schedule.args, **overrides} if overrides else schedule.args,
         node_id=grant.node_id,
         node_name=node_name,
-        shards=schedule.shards,
+        shards=max(schedule.shards, grant.shards),
+        shard_arg=_shard_arg(schedule, grant.key.shard),
     )
+
+
+def _told(upstreams: Sequence[UpstreamRun]) -> str:
+    """`LEASEBEAT_UPSTREAM`, before it is made to fit."""
+    runs = [
+        {
+            "key": key_text(run.schedule, run.key),
+            "schedule": run.schedule,
+            "shard": run.key.shard,
+            "shards": run.shards,
+            "status": run.status,
+            "exit_code": run.exit_code,
+            "result": None if run.result is None else json.loads(run.result),
+        }
+        for run in upstreams
+    ]
+    return json.dumps(runs, ensure_ascii=False, separators=(",", ":"))
+
+
+def _shard_arg(schedule: Schedule, shard: int) -> object:
+    parameters = schedule.shard_args or ()
+    return parameters[shard] if shard < len(parameters) else None
 
 
 def _missing(grant: Grant) -> Schedule:

@@ -11,7 +11,8 @@ from leasebeat.model.instant import SECOND, Instant
 from leasebeat.node.catalog import Catalog, Changes
 from leasebeat.node.claim import Claimer, Opening
 from leasebeat.node.loop import IDLE_S, Turn
-from leasebeat.node.ranking import RANK_DELAY, bucket_of
+from leasebeat.node.places import bucket
+from leasebeat.node.ranking import RANK_DELAY
 from leasebeat.node.standing import Standing
 from leasebeat.runtime import Runtime
 from leasebeat.store.base import CLAIM_REACH
@@ -85,9 +86,10 @@ class Due:
         entry = self._catalog.get(schedule_id)
         if entry is None or entry.schedule is None or not in_window(entry.schedule, instant):
             return None
-        sticky = entry.schedule.route == "sticky"
-        bucket = bucket_of(schedule_id) if sticky else bucket_of(schedule_id, instant)
-        return self._standing.ranking.of(self._standing.node_id or "", entry.schedule.queue, bucket)
+        schedule = entry.schedule
+        return self._standing.ranking.of(
+            self._standing.node_id or "", schedule.queue, bucket(schedule, instant), schedule.node_name
+        )
 
     def _push(self, at: Instant, opening: Opening) -> None:
         self._numbers += 1

@@ -70,7 +70,7 @@ class Finish:
         outbox: Outbox,
         forget: Callable[[Sequence[tuple[RunKey, int]]], None],
         ended: Ended,
-        requeued: Callable[[], None],
+        requeued: Callable[[Sequence[FinishRow]], None],
     ) -> None:
         self.waiter = outbox.waiter
         self._store = store
@@ -134,5 +134,5 @@ class Finish:
                 attempt=attempt,
             )
         self._ended(recorded)
-        if any(row.again for row in recorded):
-            self._requeued()
+        if again := [row for row in recorded if row.again]:
+            self._requeued(again)

@@ -8,43 +8,21 @@ write.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from leasebeat.errors import DefinitionError
 from leasebeat.executors import rules
 from leasebeat.model.instant import DAY
 from leasebeat.model.schedule import RowDict, Schedule, schedule_from_row
+from leasebeat.store.base import MOST_SHARDS
 from leasebeat.triggers import trigger_for
 
 ARGS_KEYS: dict[str, frozenset[str]] = {kind: frozenset(checks) for kind, checks in rules.ARGS.items()}
 """The keys of `args` that each kind knows."""
 
 BUILT: dict[str, tuple[object, ...]] = {
-    "kind": (
-        "shell",
-        "python",
-        "http",
-    ),
     "calendar": (None,),
-    "jitter_s": (0.0,),
-    "route": (
-        "sticky",
-        "spread",
-        "any",
-    ),
-    "shards": (1,),
-    "shard_args": (None,),
-    "overlap": (
-        "skip",
-        "allow",
-    ),
-    "lane": (None,),
-    "misfire": (
-        "once",
-        "skip",
-    ),
-    "after": ((),),
-    "after_rule": ("success",),
     "alert": (None,),
 }
 """What this build can do with each column; a row that asks for more is refused, never run differently."""
@@ -71,7 +49,10 @@ def judge(row: RowDict) -> Schedule:
     schedule = schedule_from_row(row)
     problems = [
         *_not_built(schedule),
+        *_unknown_words(schedule),
         *_out_of_bounds(schedule),
+        *_shards(schedule),
+        *_follows(schedule),
         *rules.problems(schedule),
         *_unusable(schedule),
     ]
@@ -86,6 +67,59 @@ def _not_built(schedule: Schedule) -> Iterator[str]:
         if value not in values:
             known = " or ".join(_as_written(known) for known in values)
             yield f"{column} = {_as_written(value)} is not built yet; this version knows {known}"
+
+
+WORDS: dict[str, frozenset[str]] = {
+    "overlap": frozenset({"skip", "wait", "replace", "allow"}),
+    "misfire": frozenset({"once", "all", "skip"}),
+    "on_node_loss": frozenset({"rerun", "fail", "finish"}),
+    "after_rule": frozenset({"success", "done", "failure"}),
+    "dst": frozenset({"cron", "skip", "both"}),
+}
+"""The words of columns that take one of a few."""
+
+ROUTES = frozenset({"sticky", "spread", "any", "all"})
+
+_LANE = re.compile(r"[\w.-][\w./-]{0,63}")
+
+
+def _unknown_words(schedule: Schedule) -> Iterator[str]:
+    for column, words in WORDS.items():
+        value = getattr(schedule, column)
+        if value not in words:
+            yield f"{column} = {_as_written(value)} is unknown; expected {' or '.join(sorted(words))}"
+    if schedule.route not in ROUTES and not schedule.node_name:
+        yield (
+            f"route = {schedule.route} is unknown; expected {', '.join(sorted(ROUTES))},"
+            " or node:NAME with the name of a node"
+        )
+    if schedule.lane is not None and not _LANE.fullmatch(schedule.lane):
+        yield f"lane = {schedule.lane!r} is no name; expected 1 to 64 letters, digits and . _ / -"
+
+
+def _shards(schedule: Schedule) -> Iterator[str]:
+    if not 1 <= schedule.shards <= MOST_SHARDS:
+        yield f"shards = {schedule.shards} is out of bounds; expected 1 to {MOST_SHARDS:,}"
+    if schedule.shard_args is not None and len(schedule.shard_args) != schedule.shards:
+        count = len(schedule.shard_args)
+        yield f"shard_args has {count} parameters, and shards = {schedule.shards}; expected one for each shard"
+    if schedule.route == "all" and schedule.shards != 1:
+        yield f"shards = {schedule.shards} with route = all; expected shards = 1: each node gets one run"
+
+
+def _follows(schedule: Schedule) -> Iterator[str]:
+    if not schedule.after:
+        return
+    if schedule.cron.strip().lower() != "@manual":
+        yield (
+            f"cron = {schedule.cron!r} and after; expected cron = '@manual': a schedule that follows others"
+            " fires at their instants"
+        )
+    twice = sorted(name for name in set(schedule.after) if schedule.after.count(name) > 1)
+    if twice:
+        yield f"after names {twice[0]!r} twice"
+    if schedule.name in schedule.after:
+        yield f"after makes a cycle: {schedule.name} -> {schedule.name}"
 
 
 def _as_written(value: object) -> str:

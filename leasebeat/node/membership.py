@@ -54,6 +54,7 @@ class Membership:
         self._purge = purge
         self._reconciled = float("-inf")
         self.draining: Callable[[], None] = lambda: None  #: called when somebody set this node to draining
+        self.ended: Callable[[], None] = lambda: None  #: called when ended runs may have followers
         gate.listen(self._heard)
 
     def run_once(self) -> Turn:
@@ -101,6 +102,8 @@ class Membership:
         self._coordinator.look(poll.members, at)
         if poll.ready:
             self._pull.hint()
+        if poll.follow and poll.auditor and poll.auditor.holder == node_id:
+            self.ended()  # left over: whoever ended those runs looks by itself
         if poll.orphans or poll.sweep or self._coordinator.dead(at):
             self._purge.wake()
 

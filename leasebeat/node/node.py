@@ -9,8 +9,10 @@ from leasebeat.coordination.base import Coordinator
 from leasebeat.executors.base import Executor, Leash
 from leasebeat.gate.base import Gate
 from leasebeat.logs import MOST_LINES, event
+from leasebeat.model.instant import Instant
 from leasebeat.model.node import Member, NodeFacts, Vitals
 from leasebeat.model.run import RunKey, key_text
+from leasebeat.node.after_end import AfterEnd
 from leasebeat.node.audit import Audit, AuditConfig
 from leasebeat.node.catalog import Catalog, Changes
 from leasebeat.node.claim import Claimer
@@ -19,8 +21,10 @@ from leasebeat.node.dispatch import Dispatch
 from leasebeat.node.drain import Drain
 from leasebeat.node.due import Due
 from leasebeat.node.finish import Finish, Outbox
+from leasebeat.node.follow import Follow, Graphs
 from leasebeat.node.heartbeat import Heartbeat, Watchdog
 from leasebeat.node.lease import Lease
+from leasebeat.node.links import Links
 from leasebeat.node.loop import Loop, Service
 from leasebeat.node.membership import Membership
 from leasebeat.node.pull import Pull
@@ -89,9 +93,11 @@ class Node:
         self.dispatch = dispatch = Dispatch(
             runtime, store, standing, catalog, ports.executors, ports.leash, outbox, grace_s, config.outputs
         )
-        self.pull = Pull(runtime, store, standing, dispatch)
+        self.pull = Pull(runtime, store, standing, dispatch, config.audit.catch_up_per_s)
         dispatch.freed = self.pull.slot_freed
-        self.finish = Finish(store, outbox, dispatch.forget, self._runs_ended, self._queued)
+        graphs = Graphs(catalog)
+        self.follow = Follow(runtime, store, gate, standing, catalog, graphs, self.pull)
+        self.finish = Finish(store, outbox, dispatch.forget, self._runs_ended, self._requeued)
         claimer = Claimer(store, gate, standing, catalog, dispatch, self._queued)
         self.due = Due(runtime, standing, catalog, claimer)
         self.heartbeat = Heartbeat(
@@ -106,11 +112,21 @@ class Node:
             runtime, store, gate, standing, coordinator, catalog, dispatch, self.pull, self.purge.waiter
         )
         self.audit = Audit(
-            runtime, store, gate, standing, coordinator, catalog, config.audit, self._run_missed
+            runtime,
+            store,
+            gate,
+            standing,
+            coordinator,
+            catalog,
+            config.audit,
+            Links(store, catalog, graphs, self._cannot_follow),
+            AfterEnd(store, standing, catalog),
+            self._run_missed,
         )
         self.retention = Retention(runtime, store, standing, lambda: self.audit.leads, config.ages)
         self.drain = Drain(runtime, store, standing, dispatch, outbox, drain_s, grace_s, self.stop)
         self.membership.draining = self.drain.request
+        self.membership.ended = self.follow.hint
         catalog.listen(self._problems)
 
     @property
@@ -121,6 +137,7 @@ class Node:
             self.due,
             self.pull,
             self.finish,
+            self.follow,
             self.purge,
             self.audit,
             self.retention,
@@ -153,10 +170,18 @@ class Node:
         self._ports.joined(node_id)
         self.membership.waiter.wake()
 
-    def _queued(self) -> None:
+    def _queued(self, ready_at: Instant) -> None:
         """Rows were born queued, or went back to the queue: for any node."""
+        if ready_at > self.clock.now():
+            self.pull.hint_at(ready_at)
+            return
         self.pull.hint()
         self._ports.gate.notify("queue")
+
+    def _requeued(self, rows: Sequence[FinishRow]) -> None:
+        now = self.clock.now()
+        for delay in {row.delay for row in rows}:
+            self._queued(now + delay)
 
     def _vitals(self) -> Vitals:
         cpu, memory = self._ports.usage()
@@ -176,6 +201,9 @@ class Node:
         for row in rows:
             if not burst or row.status != "succeeded":
                 self._run_ended(row)
+        followed = self.follow.graphs.graph.followers
+        if any(not row.again and row.key.schedule_id in followed for row in rows):
+            self.follow.hint()
         if burst:
             event("INFO", "runs_ended", "runs succeeded", runs=succeeded)
 
@@ -198,6 +226,9 @@ class Node:
         self._ports.tell(
             Notice("purged", member.name, f"node {member.name} missed three beats and was purged")
         )
+
+    def _cannot_follow(self, schedule: str, problem: str) -> None:
+        self._ports.tell(Notice("problem", schedule, problem))
 
     def _problems(self, changes: Changes) -> None:
         for entry in changes:

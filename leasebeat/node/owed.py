@@ -10,11 +10,14 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from leasebeat.model.instant import SECOND, Instant, Micros, from_seconds, to_text
+from leasebeat.model.instant import SECOND, Instant, to_text
 from leasebeat.model.run import ReasonCode, RunKey
 from leasebeat.node.catalog import Entry, entry_of
+from leasebeat.node.opening import open_rows, what_changed
+from leasebeat.node.places import places
+from leasebeat.node.ranking import Ranking
 from leasebeat.store.base import OpenRow, Version
-from leasebeat.triggers import Trigger, TriggerKey, in_window, instants, trigger_key
+from leasebeat.triggers import Trigger, TriggerKey, in_window, instants, jitter_of, trigger_key
 
 SPAN = 1000
 """Missed instants in a row of one schedule that get rows of their own; older ones share one."""
@@ -99,22 +102,25 @@ def spans(schedule_id: int, found: Sequence[Instant]) -> list[Owed]:
     return [Owed(RunKey(found[0], schedule_id), found[older - 1], older), *singly]
 
 
-def audit_row(owed: Owed, newest: Entry | None, window: Window, delay: Micros) -> OpenRow:
-    """What becomes of a due instant without a row."""
+def audit_rows(owed: Owed, newest: Entry | None, window: Window, ranking: Ranking) -> list[OpenRow]:
+    """What becomes of a due instant without a row: a row for each shard, ready as its jitter wants.
+
+    In a catch-up with `misfire = all` the instants run one after the other, whatever the overlap.
+    """
     status, code, reason = _verdict(owed, newest, window)
     schedule = newest.schedule if newest else None
-    return OpenRow(
-        key=owed.key,
-        version=newest.version.id if newest and not newest.version.deleted else None,
-        status=status,
-        reason_code=code,
-        reason=reason,
-        queue=schedule.queue if schedule else "default",
-        priority=schedule.priority if schedule else 0,
-        delay=delay,
-        grace=from_seconds(schedule.misfire_grace_s) if schedule else 0,
-        serial=schedule.serial() if schedule and status == "queued" else None,
-        overlap=schedule.overlap if schedule else "allow",
+    fire_at = owed.key.fire_at
+    one_by_one = window.catch_up and schedule and schedule.misfire == "all" and schedule.overlap != "allow"
+    return open_rows(
+        newest,
+        fire_at,
+        status,
+        code,
+        reason,
+        schedule_id=owed.key.schedule_id,
+        delay=max(0, fire_at + jitter_of(schedule) - window.now) if schedule else 0,
+        overlap="queue" if one_by_one else None,
+        found=places(schedule, fire_at, ranking) if schedule else (),
         until=owed.until,
         missed_count=owed.count if owed.until is not None else None,
     )
@@ -144,13 +150,9 @@ def _missed(reason: str) -> tuple[str, str, str]:
 
 def _change(instant: Instant, newest: Entry | None) -> str | None:
     """How the newest version differs so that the instant may not run any more."""
-    if newest is None or newest.version.deleted:
-        return "the schedule was deleted before the run was opened"
-    if not newest.version.enabled:
-        return "the schedule was paused before the run was opened"
-    if newest.schedule is None:
-        return "the schedule's row cannot be used any more"
-    if not newest.has(instant):
+    if change := what_changed(newest):
+        return change
+    if newest is None or not newest.has(instant):
         return "the newest version does not have this instant"
     return None
 

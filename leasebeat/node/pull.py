@@ -1,16 +1,24 @@
-"""Taking queued runs (overflow, retries, take-overs, run-now) into free slots."""
+"""Taking queued runs (overflow, retries, take-overs, run-now, shards, lanes, followers) into free slots.
+
+Lanes: a run in a lane is only ever started by a pull, which takes one of the lane's slots for it; the
+store's unique column keeps them apart, whoever else pulls. Catch-up: of the runs that an audit opened
+long after their instants each node starts only its part of `catch_up_per_s`.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
-from leasebeat.errors import Busy
-from leasebeat.model.instant import Micros, from_seconds
+from leasebeat.errors import Busy, Duplicate
+from leasebeat.model.instant import SECOND, Instant, Micros, from_seconds
+from leasebeat.model.node import NodeState
 from leasebeat.node.dispatch import Dispatch, Grant
 from leasebeat.node.loop import WOKEN_S, Turn
 from leasebeat.node.standing import Standing
 from leasebeat.runtime import Runtime
-from leasebeat.store.base import BATCH, OwnRun, Store
+from leasebeat.store.base import BATCH, Candidate, OwnRun, Store
 
 SETTLE: Micros = from_seconds(6)
 """Twice the longest time-out of a statement: what is older than this is no longer under way."""
@@ -19,21 +27,40 @@ _SURPLUS = 4
 """Candidates looked at for each free slot: the surplus is for those that other nodes take first."""
 
 
+_ALARM: Micros = SECOND // 20
+"""Alarms this close to each other are one."""
+
+_CATCH_UP_WINDOW: Micros = SECOND + SECOND // 10
+"""In so long a node starts its part of `catch_up_per_s`: more than a second, for tasks may begin late."""
+
+
 class Pull:
     """Asks the store only when there is a hint that something is queued, and a slot to run it in."""
 
     name = "pull"
 
-    def __init__(self, runtime: Runtime, store: Store, standing: Standing, dispatch: Dispatch) -> None:
+    def __init__(
+        self, runtime: Runtime, store: Store, standing: Standing, dispatch: Dispatch, catch_up_per_s: int
+    ) -> None:
         self.waiter = runtime.waiter()
         self._store = store
         self._standing = standing
         self._dispatch = dispatch
+        self._catch_up_per_s = catch_up_per_s
         self._hinted = False
+        self._lock = runtime.lock()
+        self._alarms: set[Instant] = set()  #: when something that this node queued is ready
+        self._caught_up: deque[Instant] = deque()  #: when runs of a catch-up were taken, lately
 
     def hint(self) -> None:
         """Something may be queued. From any thread."""
         self._hinted = True
+        self.waiter.wake()
+
+    def hint_at(self, ready_at: Instant) -> None:
+        """Something is ready then. From any thread."""
+        with self._lock:
+            self._alarms.add(-(-ready_at // _ALARM) * _ALARM)
         self.waiter.wake()
 
     def slot_freed(self) -> None:
@@ -44,15 +71,28 @@ class Pull:
     def run_once(self) -> Turn:
         """Pull from each queue until the slots are full or nothing is left."""
         node_id = self._standing.node_id
+        pause = self._next_alarm()
         if not self._hinted:
-            return Turn(WOKEN_S)
+            return Turn(pause)
         if not self._standing.takes_work or node_id is None:
             return Turn()
         if self._dispatch.busy >= self._standing.facts.slots:
             return Turn()  # the hint stays; a slot that becomes free wakes this service
         self._hinted = False
         took = sum(self._pull(node_id, queue) for queue in self._standing.facts.queues)
-        return Turn(0.0 if self._hinted else WOKEN_S, took)
+        return Turn(0.0 if self._hinted else self._next_alarm(), took)
+
+    def _next_alarm(self) -> float:
+        """Seconds until the next alarm. One that is over is a hint."""
+        if not self._alarms:
+            return WOKEN_S
+        now = self._standing.clock.now()
+        with self._lock:
+            over = {alarm for alarm in self._alarms if alarm <= now}
+            self._alarms -= over
+            following = min(self._alarms, default=None)
+        self._hinted = self._hinted or bool(over)
+        return WOKEN_S if following is None else min(WOKEN_S, (following - now) / SECOND)
 
     def _pull(self, node_id: str, queue: str) -> int:
         """Who else may be pulling the same rows: every node. SKIP LOCKED and the attempt decide."""
@@ -63,21 +103,78 @@ class Pull:
                 return 0
             limit = min(BATCH, _SURPLUS * reserved)
             candidates = self._store.pull_look(node_id, queue, limit)
-            if not candidates:
-                return 0
-            if not self._store.pull(node_id, candidates, reserved):
+            chosen = self._in_lanes(self._not_too_many(candidates))
+            if not chosen or not self._take(node_id, chosen, reserved):
                 return 0  # others were first, or hold them now; the next poll hints again if any are left
             self._hinted = True
             sought = {(c.key, c.attempt + 1) for c in candidates}
             asked = self._dispatch.asking()
             ours = [run for run in self._store.mine(node_id, SETTLE) if (run.key, run.attempt) in sought]
             unused -= min(unused, len(ours))
+            self._count_late(candidates, ours)
             return self._dispatch.take(grants_of(node_id, queue, ours[:reserved]), asked)
         except Busy:
             self._hinted = True
             raise
         finally:
             self._dispatch.release(queue, unused)
+
+    def _take(self, node_id: str, chosen: Sequence[Candidate], reserved: int) -> int:
+        """Those with a lane one by one, so that a slot lost to another node costs only its own run."""
+        took = 0
+        for candidate in chosen[:reserved]:
+            if candidate.lane_slot is None:
+                continue
+            try:
+                took += self._store.pull(node_id, [candidate], 1)
+            except Duplicate:
+                self._hinted = True  # somebody holds that slot by now: look anew
+        plain = [candidate for candidate in chosen if candidate.lane_slot is None]
+        return took + (self._store.pull(node_id, plain, reserved - took) if plain and took < reserved else 0)
+
+    def _in_lanes(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """The same, those in lanes in the lanes' order and with a free slot each; without one they wait."""
+        lanes = sorted({candidate.lane for candidate in candidates if candidate.lane is not None})
+        if not lanes:
+            return list(candidates)
+        room = {lane: deque(slots) for lane, slots in self._store.lane_room(lanes).items()}
+        waiting = sorted((c for c in candidates if c.lane is not None), key=lambda c: (-c.priority, c.key))
+        chosen: list[Candidate] = [candidate for candidate in candidates if candidate.lane is None]
+        for candidate in waiting:
+            if slots := room.get(candidate.lane or ""):
+                chosen.append(replace(candidate, lane_slot=slots.popleft()))
+        chosen.sort(key=lambda candidate: -candidate.priority)
+        return chosen
+
+    def _not_too_many(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Without those of a catch-up that are more than this node's part of it at present."""
+        if not any(candidate.late for candidate in candidates):
+            return list(candidates)
+        now = self._standing.clock.now()
+        while self._caught_up and self._caught_up[0] <= now - _CATCH_UP_WINDOW:
+            self._caught_up.popleft()
+        room = self._catch_up_part() - len(self._caught_up)
+        chosen: list[Candidate] = []
+        for candidate in candidates:
+            if candidate.late and room <= 0:
+                continue
+            room -= candidate.late
+            chosen.append(candidate)
+        if len(chosen) < len(candidates) and self._caught_up:
+            self.hint_at(self._caught_up[0] + _CATCH_UP_WINDOW)
+        return chosen
+
+    def _catch_up_part(self) -> int:
+        poll = self._standing.poll
+        nodes = (
+            sum(1 for m in poll.members if m.state == NodeState.LIVE and "execute" in m.roles) if poll else 1
+        )
+        return max(1, self._catch_up_per_s // max(1, nodes))
+
+    def _count_late(self, candidates: Sequence[Candidate], ours: Sequence[OwnRun]) -> None:
+        late = {candidate.key for candidate in candidates if candidate.late}
+        now = self._standing.clock.now()
+        self._caught_up.extend(now for run in ours if run.key in late)
 
 
 def grants_of(node_id: str, queue: str, runs: Sequence[OwnRun]) -> list[Grant]:
@@ -94,6 +191,7 @@ def grants_of(node_id: str, queue: str, runs: Sequence[OwnRun]) -> list[Grant]:
             failures=run.failures,
             take_overs=run.take_overs,
             former_reason=run.reason_code,
+            shards=run.shards,
         )
         for run in runs
     ]

@@ -14,13 +14,15 @@ from leasebeat.errors import Duplicate
 from leasebeat.gate.base import Gate
 from leasebeat.logs import event
 from leasebeat.model.node import Member
-from leasebeat.model.run import ReasonCode
-from leasebeat.node.catalog import Catalog
+from leasebeat.model.run import ReasonCode, RunKey
+from leasebeat.model.schedule import Schedule
+from leasebeat.node.catalog import Catalog, Entry
 from leasebeat.node.loop import AT_ONCE, WOKEN_S, Turn
+from leasebeat.node.places import places
 from leasebeat.node.standing import Standing
 from leasebeat.node.verdict import MOST_TAKE_OVERS
 from leasebeat.runtime import Runtime
-from leasebeat.store.base import BATCH, DressRow, Orphan, Poll, ReclaimRow, SettleRow, Store, Undressed
+from leasebeat.store.base import BATCH, DressRow, Orphan, Place, Poll, ReclaimRow, SettleRow, Store, Undressed
 
 _THOROUGH_S = 30.0
 
@@ -117,7 +119,8 @@ class Purge:
         undressed = self._store.undressed()
         if undressed:
             self._dress(undressed)
-        closed = self._store.close_killed() + self._store.close_deleted() + self._store.expire()
+        store = self._store
+        closed = store.close_killed() + store.close_deleted() + store.close_pinned() + store.expire()
         if undressed:
             self._gate.notify("queue")
         return len(undressed) + closed
@@ -125,22 +128,62 @@ class Purge:
     def _dress(self, undressed: Sequence[Undressed]) -> None:
         """Rows put in by hand get what their schedule says; what cannot run ends with the reason."""
         self._catalog.refresh()
-        for row in undressed:
-            entry = self._catalog.get(row.key.schedule_id)
+        keys = {row.key for row in undressed}
+        for key in sorted(keys):
+            entry = self._catalog.get(key.schedule_id)
             if entry is None or entry.schedule is None or entry.version.deleted:
-                self._settle(row, ReasonCode.DEFINITION_CHANGED, "there is no usable schedule with that id")
-                continue
-            schedule = entry.schedule
-            dressed = DressRow(
-                row.key, entry.version.runs_as, schedule.queue, schedule.priority, schedule.serial()
-            )
-            try:
-                self._store.dress([dressed])
-            except Duplicate:
-                self._settle(row, ReasonCode.OVERLAP, "overlap: another run of the schedule is open")
+                self._settle(key, ReasonCode.DEFINITION_CHANGED, "there is no usable schedule with that id")
+            elif key.shard == 0 or key._replace(shard=0) not in keys:  # else dressed with its fire
+                self._dress_fire(key, entry, entry.schedule)
 
-    def _settle(self, row: Undressed, code: ReasonCode, reason: str) -> None:
-        self._store.settle([SettleRow(row.key, "skipped", code, reason)])
+    def _dress_fire(self, key: RunKey, entry: Entry, schedule: Schedule) -> None:
+        """A row for shard 0 stands for its whole fire, any other for itself.
+
+        Who else may be doing this now: any node that polls. What is dressed already stays as it is.
+        """
+        found = places(schedule, key.fire_at, self._standing.ranking)
+        if key.shard:
+            found = [place for place in found if place.shard == key.shard]
+        if not found and schedule.route == "all" and not key.shard:
+            self._settle(key, ReasonCode.NO_NODE, "no live node served the queue", "missed")
+            return
+        if not found:
+            reason = f"the schedule has no shard {key.shard}: it has {schedule.shards}, from 0"
+            self._settle(key, ReasonCode.DEFINITION_CHANGED, reason)
+            return
+        if len(found) > 1:
+            self._store.fan_out(key, found[1:])
+        rows = [_dressed(key._replace(shard=place.shard), entry, place, len(found)) for place in found]
+        try:
+            self._store.dress(rows)
+        except Duplicate:
+            self._dress_one_by_one(rows)
+
+    def _dress_one_by_one(self, rows: Sequence[DressRow]) -> None:
+        for row in rows:
+            try:
+                self._store.dress([row])
+            except Duplicate:
+                self._settle(row.key, ReasonCode.OVERLAP, "overlap: another run of the schedule is open")
+
+    def _settle(self, key: RunKey, code: ReasonCode, reason: str, status: str = "skipped") -> None:
+        self._store.settle([SettleRow(key, status, code, reason)])
+
+
+def _dressed(key: RunKey, entry: Entry, place: Place, shards: int) -> DressRow:
+    schedule = entry.schedule
+    assert schedule is not None
+    return DressRow(
+        key=key,
+        version=entry.version.runs_as,
+        queue=schedule.queue,
+        priority=schedule.priority,
+        serial=place.serial,
+        waits=schedule.overlap in ("wait", "replace"),
+        lane=schedule.lane,
+        shards=shards,
+        pinned_node_id=place.pinned_node_id,
+    )
 
 
 def _reclaim(orphan: Orphan) -> ReclaimRow:
@@ -148,6 +191,8 @@ def _reclaim(orphan: Orphan) -> ReclaimRow:
     rerun = orphan.on_node_loss == "rerun"
     again = orphan.take_overs < MOST_TAKE_OVERS if rerun else not orphan.started
     reason = f"node gone: {orphan.node_id}"
+    if orphan.route == "all":  # its run was for that node alone
+        return ReclaimRow(orphan.key, orphan.attempt, orphan.node_id, False, f"{reason}; route is all")
     if rerun and not again:
         reason += f"; taken over {orphan.take_overs} times without an outcome"
     return ReclaimRow(orphan.key, orphan.attempt, orphan.node_id, again, reason)

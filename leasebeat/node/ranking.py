@@ -30,23 +30,38 @@ class Ranking:
     """The ranking by the last look at `nodes`. Replaced whole; read from any thread."""
 
     def __init__(self, members: Sequence[Member] = (), now: Instant = 0) -> None:
-        self._nodes = [m for m in members if m.state == NodeState.LIVE and "dispatch" in m.roles]
-        self._nodes = [m for m in self._nodes if now - m.beat_at < _FRESH_BEATS * m.beat_s * SECOND]
-        self.key = tuple(sorted((m.id, m.name, m.slots, *sorted(m.queues)) for m in self._nodes))
-        self._ranks: dict[tuple[str, int], tuple[str, ...]] = {}
+        fresh = [m for m in members if m.state == NodeState.LIVE]
+        fresh = [m for m in fresh if now - m.beat_at < _FRESH_BEATS * m.beat_s * SECOND]
+        self._dispatching = [m for m in fresh if "dispatch" in m.roles]
+        self._executing = [m for m in fresh if "execute" in m.roles]
+        self.key = tuple(sorted((m.id, m.name, m.slots, *sorted(m.roles), *sorted(m.queues)) for m in fresh))
+        self._ranks: dict[tuple[str, int, str | None], tuple[str, ...]] = {}
 
-    def of(self, node_id: str, queue: str, bucket: int) -> int | None:
-        """The node's rank for a fire in that bucket: 0, 1, 2, or None."""
-        ranks = self._ranks.get((queue, bucket))
+    def of(self, node_id: str, queue: str, bucket: int, first: str | None = None) -> int | None:
+        """The node's rank for a fire in that bucket: 0, 1, 2, or None. The node named `first` goes first."""
+        ranks = self._ranks.get((queue, bucket, first))
         if ranks is None:
-            ranks = self._ranks[queue, bucket] = self._rank(queue, bucket)
+            ranks = self._ranks[queue, bucket, first] = self._rank(queue, bucket, first)
         return ranks.index(node_id) if node_id in ranks else None
 
-    def _rank(self, queue: str, bucket: int) -> tuple[str, ...]:
-        serving = [m for m in self._nodes if queue in m.queues]
-        if len(serving) > 1:  # a node on its own is first for everything
-            serving.sort(key=lambda m: (_score(m, bucket), m.id), reverse=True)
-        return tuple(m.id for m in serving[:RANKS])
+    def executing(self, queue: str) -> list[Member]:
+        """The nodes that may run what is in the queue."""
+        return [m for m in self._executing if queue in m.queues]
+
+    def order(self, queue: str, bucket: int) -> list[Member]:
+        """The same nodes, by their rank for that bucket."""
+        return _by_score(self.executing(queue), bucket)
+
+    def _rank(self, queue: str, bucket: int, first: str | None) -> tuple[str, ...]:
+        ordered = _by_score([m for m in self._dispatching if queue in m.queues], bucket)
+        ordered.sort(key=lambda m: m.name != first)
+        return tuple(m.id for m in ordered[:RANKS])
+
+
+def _by_score(members: list[Member], bucket: int) -> list[Member]:
+    if len(members) > 1:  # a node on its own is first for everything
+        members.sort(key=lambda m: (_score(m, bucket), m.id), reverse=True)
+    return members
 
 
 def bucket_of(*parts: object) -> int:

@@ -5,8 +5,9 @@ import json
 from leasebeat.model.instant import DAY, SECOND, from_text
 from leasebeat.model.run import RunKey
 from leasebeat.node.catalog import Entry, entry_of
-from leasebeat.node.owed import SPAN, Owed, Walker, Window, audit_row, owed_by_history, spans
-from leasebeat.store.base import Version
+from leasebeat.node.owed import SPAN, Owed, Walker, Window, audit_rows, owed_by_history, spans
+from leasebeat.node.ranking import Ranking
+from leasebeat.store.base import OpenRow, Version
 
 NOON = from_text("2026-11-20T12:00:00Z")
 MINUTE = 60 * SECOND
@@ -39,8 +40,13 @@ def window(now: int = NOON + 2 * SECOND, catch_up: bool = False) -> Window:
 
 
 def verdict(newest: Entry | None, instant: int = NOON, **kw: object) -> tuple[str, str | None]:
-    row = audit_row(Owed(RunKey(instant, 7)), newest, window(**kw), 0)  # type: ignore[arg-type]
+    row = only_row(Owed(RunKey(instant, 7)), newest, window(**kw))  # type: ignore[arg-type]
     return row.status, row.reason_code
+
+
+def only_row(owed: Owed, newest: Entry | None, seen: Window) -> OpenRow:
+    (row,) = audit_rows(owed, newest, seen, Ranking())
+    return row
 
 
 def test_a_version_owes_the_instants_after_it_became_valid():
@@ -137,7 +143,7 @@ def test_what_was_paused_before_it_was_opened_is_skipped():
 
 def test_what_was_deleted_before_it_was_opened_is_skipped_under_no_version():
     gone = entry_of(version(2, NOON + SECOND, deleted=True), NOON)
-    row = audit_row(Owed(RunKey(NOON, 7)), gone, window(), 0)
+    row = only_row(Owed(RunKey(NOON, 7)), gone, window())
     assert (row.status, row.version) == ("skipped", None)
 
 
@@ -159,5 +165,28 @@ def test_older_ones_than_a_thousand_share_a_row_that_counts_them():
 
 def test_a_span_is_recorded_as_missed_with_its_count():
     span = Owed(RunKey(NOON - DAY, 7), NOON - MINUTE, 1440)
-    row = audit_row(span, entry(), window(catch_up=True), 0)
+    row = only_row(span, entry(), window(catch_up=True))
     assert (row.status, row.until, row.missed_count) == ("missed", NOON - MINUTE, 1440)
+
+
+def test_with_misfire_all_the_missed_instants_of_a_serial_schedule_run_one_after_the_other():
+    row = only_row(Owed(RunKey(NOON, 7)), entry(definition={"misfire": "all"}), window(catch_up=True))
+    assert (row.status, row.overlap) == ("queued", "queue")
+
+
+def test_a_missed_fire_of_several_shards_is_opened_whole():
+    rows = audit_rows(Owed(RunKey(NOON, 7)), entry(definition={"shards": 3}), window(), Ranking())
+    assert [(row.key.shard, row.shards, row.serial) for row in rows] == [
+        (0, 3, "7:0"),
+        (1, 3, "7:1"),
+        (2, 3, "7:2"),
+    ]
+
+
+def test_a_fire_for_all_nodes_that_finds_none_is_missed():
+    assert verdict(entry(definition={"route": "all"})) == ("missed", "no_node")
+
+
+def test_what_is_left_of_the_jitter_is_kept_when_the_audit_opens_a_fire():
+    row = only_row(Owed(RunKey(NOON, 7)), entry(definition={"jitter_s": 3600}), window())
+    assert 0 < row.delay < 3600 * SECOND

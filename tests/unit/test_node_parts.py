@@ -96,20 +96,20 @@ def test_a_good_row_is_a_schedule():
         ("args", '{"env": [1]}', "args.env"),
         ("args", '{"cwd": "here"}', "args.cwd"),
         ("args", '{"success_codes": ["a"]}', "args.success_codes"),
-        ("after_rule", "done", "not built yet"),
+        ("after_rule", "always", "expected done or failure or success"),
         ("misfire_grace_s", 1e12, "out of bounds"),
         ("retry_backoff", 1e200, "out of bounds"),
         ("args", '["a"]', "JSON object"),
-        ("kind", "publish", "not built yet"),
-        ("route", "all", "not built yet"),
-        ("shards", 3, "not built yet"),
-        ("overlap", "wait", "not built yet"),
-        ("after", '["x"]', "not built yet"),
+        ("route", "everywhere", "node:NAME"),
+        ("shards", 10_001, "out of bounds"),
+        ("shard_args", '["Beijing", "Tianjin"]', "2 parameters, and shards = 1"),
+        ("overlap", "maybe", "unknown"),
+        ("after", '["x"]', "expected cron = '@manual'"),
         ("calendar", "holidays", "not built yet"),
-        ("lane", "db", "not built yet"),
-        ("jitter_s", 5, "not built yet"),
+        ("lane", "a:b", "no name"),
+        ("jitter_s", -5, "out of bounds"),
         ("alert", "{}", "not built yet"),
-        ("misfire", "all", "not built yet"),
+        ("misfire", "some", "unknown"),
         ("command", "  ", "empty"),
         ("ends_at", 1, "ends_at"),
     ],
@@ -130,6 +130,13 @@ def test_what_cannot_be_used_is_refused_with_its_reason(column: str, value: obje
         ("http", "ftp://x", None),
         ("http", "http://u:pw@h/", None),
         ("http", "http://h/", '{"method": "BREW"}'),
+        ("publish", "events", None),
+        ("publish", "queue:events", None),
+        ("publish", "stream:", None),
+        ("publish", "list:lb:7", None),
+        ("publish", "list:events", '{"maxlen": 5}'),
+        ("publish", "stream:events", '{"maxlen": 0}'),
+        ("publish", "stream:events", '{"body": 1}'),
     ],
 )
 def test_what_no_host_could_run_is_refused_by_its_kind(kind: str, command: str, args: str | None):
@@ -138,7 +145,15 @@ def test_what_no_host_could_run_is_refused_by_its_kind(kind: str, command: str, 
 
 
 @pytest.mark.parametrize(
-    ("kind", "command"), [("python", "pack.mod:Class.method"), ("http", "https://h/p?q=1"), ("shell", "true")]
+    ("kind", "command"),
+    [
+        ("python", "pack.mod:Class.method"),
+        ("http", "https://h/p?q=1"),
+        ("shell", "true"),
+        ("publish", "stream:events"),
+        ("publish", "list:mails to send"),
+        ("publish", "channel:c"),
+    ],
 )
 def test_what_a_host_can_run_is_accepted(kind: str, command: str):
     assert judge({**ROW, "kind": kind, "command": command}).kind == kind
@@ -146,7 +161,7 @@ def test_what_a_host_can_run_is_accepted(kind: str, command: str):
 
 def test_all_problems_of_a_row_are_told_at_once():
     with pytest.raises(DefinitionError) as found:
-        judge({**ROW, "cron": "x", "route": "all", "args": '{"k": 1}'})
+        judge({**ROW, "cron": "x", "route": "everywhere", "args": '{"k": 1}'})
     assert all(word in str(found.value) for word in ("route", "args.k", "x"))
 
 
