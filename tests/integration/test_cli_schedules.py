@@ -184,10 +184,10 @@ def test_the_next_instant_is_of_the_good_version_that_keeps_running(lb: Commands
 def test_a_row_that_never_was_usable_fires_never_and_a_mended_one_has_no_problem(lb: Commands) -> None:
     lb.json("add", "backup", "--cron", "@daily", "--command", "true")
     lb.sql("UPDATE schedules SET kind = 'publish'")
-    put_version(lb, 1, 0, "@daily", "command = 'true': expected a target")
+    put_version(lb, 1, 0, "@daily", "the command is no target")
     (row,) = lb.json("list")
     assert (row["next_at"], row["good_id"], lb.json("show", "backup")["next"]) == (None, 0, [])
-    assert "expected a target; it does not run" in lb("list").out
+    assert "the command is no target; it does not run" in lb("list").out
     mended = lb.json("edit", "backup", "--kind", "shell")
     assert (mended["problem"], mended["good_id"], mended["next_at"] is None) == (None, None, False)
 
