@@ -52,11 +52,13 @@ class NodeConfig:
 class Notice:
     """Something that somebody may want to be woken for."""
 
-    kind: str  #: failed, timed_out, lost, missed, problem, purged
-    subject: str  #: the schedule's name, or the node's
+    kind: str  #: failed, timed_out, lost, missed, problem, purged, queue
+    subject: str  #: the schedule's name, the node's, or the queue's
     reason: str
     key: str = ""  #: the run's text key
     attempt: int = 0
+    exit_code: int | None = None
+    alert: Mapping[str, object] | None = None  #: what the schedule's own column says
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,7 @@ class Node:
         why = {"reason": row.reason} if row.reason else {}
         event(level, "run_ended", what, key=key, attempt=row.attempt, status=row.status, **why)
         if not row.again and row.status in ("failed", "timed_out", "lost"):
-            self._tell(row.status, row.key, row.reason or "", row.attempt)
+            self._tell(row.status, row.key, row.reason or "", row.attempt, row.exit_code)
 
     def _run_missed(self, row: OpenRow) -> None:
         self._tell("missed", row.key, row.reason or "", 0)
@@ -228,18 +230,25 @@ class Node:
         )
 
     def _cannot_follow(self, schedule: str, problem: str) -> None:
-        self._ports.tell(Notice("problem", schedule, problem))
+        known = (entry.schedule for entry in self.catalog.entries() if entry.schedule)
+        alert = next((found.alert for found in known if found.name == schedule), None)
+        self._ports.tell(Notice("problem", schedule, problem, alert=alert))
 
     def _problems(self, changes: Changes) -> None:
         for entry in changes:
             version = entry.version
             if self.catalog.news(version) and version.problem and not version.deleted:
-                self._ports.tell(
-                    Notice("problem", self.catalog.name_of(version.schedule_id), version.problem)
-                )
+                name, alert = self.catalog.name_of(version.schedule_id), self._alert(version.schedule_id)
+                self._ports.tell(Notice("problem", name, version.problem, alert=alert))
 
-    def _tell(self, kind: str, key: RunKey, reason: str, attempt: int) -> None:
-        self._ports.tell(Notice(kind, self._name(key), reason, self._key(key), attempt))
+    def _tell(self, kind: str, key: RunKey, reason: str, attempt: int, exit_code: int | None = None) -> None:
+        name, alert = self._name(key), self._alert(key.schedule_id)
+        self._ports.tell(Notice(kind, name, reason, self._key(key), attempt, exit_code, alert))
+
+    def _alert(self, schedule_id: int) -> Mapping[str, object] | None:
+        """By the newest usable version: whom a run's end is told is no part of what it runs."""
+        entry = self.catalog.get(schedule_id)
+        return entry.schedule.alert if entry and entry.schedule else None
 
     def _name(self, key: RunKey) -> str:
         return self.catalog.name_of(key.schedule_id)

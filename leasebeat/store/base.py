@@ -43,6 +43,7 @@ from leasebeat.store.rows import (
     OwnRun,
     Place,
     Poll,
+    QueueWait,
     ReclaimRow,
     Role,
     RowVersion,
@@ -76,6 +77,7 @@ __all__ = [
     "OwnRun",
     "Place",
     "Poll",
+    "QueueWait",
     "ReclaimRow",
     "Role",
     "RowVersion",
@@ -251,6 +253,10 @@ class Store(Protocol):
 
     def settle(self, rows: Sequence[SettleRow]) -> int:
         """End queued runs that never started."""
+        ...
+
+    def queue_waits(self) -> list[QueueWait]:
+        """Of each queue that has runs queued, ready and without a serial or a lane to wait for."""
         ...
 
     # followers

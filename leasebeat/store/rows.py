@@ -381,6 +381,16 @@ class FollowProblem:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueWait:
+    """What waits in a queue for a free slot."""
+
+    queue: str
+    runs: int  #: queued and ready
+    oldest: Instant  #: the earliest ready_at of them
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LastEnd:
     """What `@after_end` counts from. `finished_at` None: no run has ended yet."""
 
