@@ -14,6 +14,7 @@ from leasebeat.model.node import Member, NodeFacts, Vitals
 from leasebeat.model.run import RunKey, key_text
 from leasebeat.node.after_end import AfterEnd
 from leasebeat.node.audit import Audit, AuditConfig
+from leasebeat.node.backlog import Backlog
 from leasebeat.node.catalog import Catalog, Changes
 from leasebeat.node.claim import Claimer
 from leasebeat.node.clock import StoreClock
@@ -46,6 +47,7 @@ class NodeConfig:
     audit: AuditConfig = field(default_factory=AuditConfig)
     outputs: OutputLimits = field(default_factory=OutputLimits)
     ages: Ages = field(default_factory=Ages)
+    queue_wait_s: float = 300.0  #: a queue whose oldest ready run has waited longer is told of; 0: none
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,9 @@ class Node:
             self._run_missed,
         )
         self.retention = Retention(runtime, store, standing, lambda: self.audit.leads, config.ages)
+        self.backlog = Backlog(
+            runtime, store, standing, lambda: self.audit.leads, config.queue_wait_s, self._queue_waits
+        )
         self.drain = Drain(runtime, store, standing, dispatch, outbox, drain_s, grace_s, self.stop)
         self.membership.draining = self.drain.request
         self.membership.ended = self.follow.hint
@@ -143,6 +148,7 @@ class Node:
             self.purge,
             self.audit,
             self.retention,
+            self.backlog,
             self.drain,
             self.watchdog,
             self.heartbeat,
@@ -228,6 +234,9 @@ class Node:
         self._ports.tell(
             Notice("purged", member.name, f"node {member.name} missed three beats and was purged")
         )
+
+    def _queue_waits(self, queue: str, text: str) -> None:
+        self._ports.tell(Notice("queue", queue, text))
 
     def _cannot_follow(self, schedule: str, problem: str) -> None:
         known = (entry.schedule for entry in self.catalog.entries() if entry.schedule)
