@@ -54,12 +54,12 @@ class ReasonCode(StrEnum):
     """Why a run is what it is: one word for programs; `runs.reason` has the sentence."""
 
     OVERLAP = "overlap"  #: skipped: an earlier run of the schedule was still open
-    DEFINITION_CHANGED = "definition_changed"  #: skipped: the newest version no longer has the instant
     REPLACED = "replaced"  #: skipped or killed: a later fire of the schedule takes its place
     UPSTREAM = "upstream"  #: skipped: what it follows did not end as its after_rule wants
-    NO_NODE = "no_node"  #: missed: no live node served the queue
+    DEFINITION_CHANGED = "definition_changed"  #: skipped: the newest version no longer has the instant
     MISFIRE = "misfire"  #: missed: found too late, or an older one of several that were
     NO_SLOT = "no_slot"  #: missed: no node with a free slot took it in time
+    NO_NODE = "no_node"  #: missed: no live node served the queue
     EXIT_CODE = "exit_code"  #: failed: the exit or HTTP status code is not one of success
     EXCEPTION = "exception"  #: failed: the Python function raised
     SIGNAL = "signal"  #: failed: the process was ended by a signal that was not ours
