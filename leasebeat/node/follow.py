@@ -100,6 +100,10 @@ class Follow:
         node_id = self._standing.node_id
         if node_id is None or not self._hinted:
             return Turn(WOKEN_S)
+        if not (self._standing.takes_work and self._standing.dispatches):
+            self._hinted = False
+            self._gate.notify("ended")  # wakes the others' polls, the auditor's among them
+            return Turn(WOKEN_S)
         look = self._store.follow_look()
         if look.keys and look.digest != self._catalog.digest:
             self._catalog.refresh()
@@ -108,16 +112,22 @@ class Follow:
         self._hinted = False
         if not look.keys:
             return Turn(WOKEN_S)
-        self._open(node_id, {(key.fire_at, key.schedule_id) for key in look.keys})
+        if not self._open(node_id, {(key.fire_at, key.schedule_id) for key in look.keys}):
+            self._catalog.doubt()  # the store knows better than this catalog: the marks stay
+            self._hinted = True
+            return Turn(0.2)
         self._store.followed(look.keys)
         return AT_ONCE if len(look.keys) >= BATCH else Turn(0.0 if self._hinted else WOKEN_S, len(look.keys))
 
-    def _open(self, node_id: str, ended: set[Fire]) -> None:
-        """Who else may be doing this now: the other nodes, for the same fires. The primary key decides."""
+    def _open(self, node_id: str, ended: set[Fire]) -> bool:
+        """False if a follower that should have a row has none.
+
+        Who else may be doing this now: the other nodes, for the same fires. The primary key decides.
+        """
         graph = self.graphs.graph
         followers = sorted({(at, each) for at, up in ended for each in graph.followers.get(up, ())})
         if not followers:
-            return
+            return True
         wanted = {(at, up) for at, each in followers for up in graph.upstreams[each]} | set(followers)
         runs: dict[Fire, list[FireRun]] = {}
         for run in self._store.fire_runs(sorted(wanted)):
@@ -140,6 +150,7 @@ class Follow:
             self._store.reopen_followers(again)
         if opened or again:
             self._hint_queued(opened)
+        return not (opened and self._store.missing([row.key for row in opened if row.key.shard == 0]))
 
     def _hint_queued(self, opened: Sequence[OpenRow]) -> None:
         now = self._standing.clock.now()

@@ -65,8 +65,7 @@ def in_window(schedule: Schedule, instant: Instant) -> bool:
 def jitter_of(schedule: Schedule) -> Micros:
     """How long after its instants a schedule starts: always the same for a name, in [0, jitter_s)."""
     most = from_seconds(schedule.jitter_s)
-    drawn = int.from_bytes(blake2b(schedule.name.encode(), digest_size=8).digest())
-    return drawn % most if most else 0
+    return int.from_bytes(blake2b(schedule.name.encode(), digest_size=8).digest()) % most if most else 0
 
 
 @lru_cache(maxsize=1024)
