@@ -42,20 +42,20 @@ class Graphs:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._graph: Graph | None = None
+        self._made: tuple[str, Graph] | None = None
         catalog.listen(self._heard)
 
     def _heard(self, changes: Changes) -> None:
         del changes
-        self._graph = None
+        self._made = None
 
     @property
     def graph(self) -> Graph:
-        """As it is now."""
-        graph = self._graph
-        if graph is None:
-            graph = self._graph = graph_of(self._catalog.entries())
-        return graph
+        """As it is now: the digest changes with the entries, listeners hear of it a moment later."""
+        made, digest = self._made, self._catalog.digest
+        if made is None or made[0] != digest or not digest:
+            made = self._made = digest, graph_of(self._catalog.entries())
+        return made[1]
 
 
 @dataclass(frozen=True, slots=True)
