@@ -104,12 +104,16 @@ def _apart(
 ) -> tuple[Path, Path] | None:
     """Two ways from the follower up to schedules with instants of their own that never meet."""
     sources: dict[int, Path] = {}
+    seen = {follower}
     paths: list[Path] = [[follower]]
     for path in paths:
         upstreams = () if path[-1] in cycles else after.get(path[-1], ())
         if not upstreams and len(path) > 1:
-            sources.setdefault(path[-1], path[1:])
-        paths += [[*path, upstream] for upstream in upstreams if len(paths) < _STEPS]
+            sources[path[-1]] = path[1:]
+        for upstream in upstreams:
+            if upstream not in seen:
+                seen.add(upstream)
+                paths.append([*path, upstream])
     for one, other in combinations(sources, 2):
         if not _meet(schedules[one], schedules[other]):
             return sources[one], sources[other]
