@@ -296,10 +296,16 @@ class _Worker:
         return gate
 
     def _open_alerts(self) -> Alerts:
-        from leasebeat.alerts import Alerts, CommandDelivery, LogDelivery
+        from leasebeat.alerts import Alerts, CommandDelivery, LogDelivery, Routes
+        from leasebeat.executors.arguments import command_is_allowed
 
-        command = self.settings.alerts.command
-        alerts = Alerts(self.runtime, CommandDelivery(self.runtime, command) if command else LogDelivery())
+        node, command = self.settings.node, self.settings.alerts.command
+        default = CommandDelivery(self.runtime, command) if command else LogDelivery()
+
+        def allows(line: str) -> bool:
+            return "shell" in node.allow_kinds and command_is_allowed(line, node.allow_commands)
+
+        alerts = Alerts(self.runtime, Routes(self.runtime, default, allows))
         alerts.start()
         self._closers.append(lambda: alerts.close(_LAST_WORDS_S))
         return alerts
@@ -340,20 +346,22 @@ def _config(settings: Settings, facts: NodeFacts) -> NodeConfig:
 
 
 def _teller(alerts: Alerts, runtime: Runtime) -> Callable[[Notice], None]:
-    from leasebeat.alerts import AlertEvent, AlertReason
+    from leasebeat.alerts import AlertEvent
+    from leasebeat.model.alert import AlertReason, rule_of
     from leasebeat.model.instant import from_datetime
 
     def tell(notice: Notice) -> None:
-        about_node = notice.kind == "purged"
+        about = {"purged": "node", "queue": "queue"}.get(notice.kind, "schedule")
         alerts.tell(
             AlertEvent(
                 reason=AlertReason(notice.kind),
                 at=from_datetime(runtime.wall()),
                 text=notice.reason,
-                schedule=None if about_node else notice.subject,
                 key=notice.key or None,
                 attempt=notice.attempt or None,
-                node=notice.subject if about_node else None,
+                exit_code=notice.exit_code,
+                rule=rule_of(notice.alert),
+                **{about: notice.subject},
             )
         )
 

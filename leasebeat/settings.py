@@ -157,6 +157,7 @@ class Alerts:
     """`[alerts]`: who is told when something went wrong for good."""
 
     command: str = ""  #: "": a line at ERROR in the log
+    queue_wait_s: float = 300.0  #: 0: nobody is told of queues
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +237,7 @@ _BOUNDS: dict[tuple[str, str], tuple[float, float]] = {
     ("retention", "output_succeeded_bytes"): (0, 65536),  # an executor keeps no more
     ("retention", "output_failed_bytes"): (0, 65536),
     ("retention", "max_runs"): (1000, math.inf),
+    ("alerts", "queue_wait_s"): (0, math.inf),
 }
 
 

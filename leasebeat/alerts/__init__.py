@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from leasebeat.alerts.alerts import AlertEvent, AlertReason, Alerts
+from leasebeat.alerts.alerts import AlertEvent, Alerts
 from leasebeat.alerts.command import CommandDelivery
 from leasebeat.alerts.log import LogDelivery
+from leasebeat.alerts.routes import Routes
 
-__all__ = ["AlertEvent", "AlertReason", "Alerts", "CommandDelivery", "LogDelivery"]
+__all__ = ["AlertEvent", "Alerts", "CommandDelivery", "LogDelivery", "Routes"]

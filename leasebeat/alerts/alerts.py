@@ -11,15 +11,15 @@ how many came between.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 from leasebeat.logs import event as log
+from leasebeat.model.alert import AlertReason, AlertRule
 from leasebeat.model.instant import Instant, to_text
 from leasebeat.runtime import Runtime, Task
 
-__all__ = ["INTERVAL_S", "QUEUE", "AlertEvent", "AlertReason", "Alerts", "Delivery"]
+__all__ = ["INTERVAL_S", "QUEUE", "AlertEvent", "Alerts", "Delivery"]
 
 QUEUE = 1000
 """How many events may wait for delivery."""
@@ -30,20 +30,12 @@ INTERVAL_S = 60.0
 IDLE_S = 60.0
 
 
-class AlertReason(StrEnum):
-    """What went wrong."""
-
-    FAILED = "failed"  #: a run failed and no retry is left
-    TIMED_OUT = "timed_out"
-    LOST = "lost"
-    MISSED = "missed"
-    PROBLEM = "problem"  #: a schedule's row cannot be used
-    PURGED = "purged"  #: a node was declared dead
-
-
 @dataclass(frozen=True, slots=True)
 class AlertEvent:
-    """One thing that went wrong. `schedule` is a name; None where it is about a node."""
+    """One thing that went wrong. `schedule` is a name; None where it is about a node or a queue.
+
+    `rule` is what the schedule wants; it is nobody else's to know.
+    """
 
     reason: AlertReason
     at: Instant
@@ -53,15 +45,18 @@ class AlertEvent:
     attempt: int | None = None
     node: str | None = None
     exit_code: int | None = None
+    queue: str | None = None
+    rule: AlertRule = field(default_factory=AlertRule)
 
     @property
     def subject(self) -> tuple[str | None, AlertReason]:
-        """What keeps quiet together: a schedule (or, without one, a node) and the reason."""
-        return self.schedule or self.node, self.reason
+        """What keeps quiet together: a schedule (or, without one, a node or a queue) and the reason."""
+        return self.schedule or self.node or self.queue, self.reason
 
     def fields(self) -> dict[str, object]:
         """What programs are told: `at` as text, without what is not known."""
-        known: dict[str, object] = {k: value for k, value in asdict(self).items() if value is not None}
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "rule"}
+        known: dict[str, object] = {name: value for name, value in values.items() if value is not None}
         return known | {"at": to_text(self.at), "reason": str(self.reason)}
 
 
@@ -101,7 +96,9 @@ class Alerts:
         self._task = self._runtime.start("alerts", self._work)
 
     def tell(self, event: AlertEvent) -> None:
-        """Have it delivered. Returns at once, from any thread."""
+        """Have it delivered, if its schedule wants that. Returns at once, from any thread."""
+        if not event.rule.wants(event.reason):
+            return
         with self._lock:
             if len(self._events) >= QUEUE:
                 self._dropped += 1

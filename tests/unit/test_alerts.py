@@ -3,10 +3,18 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
+from email import message_from_bytes, policy
 from pathlib import Path
 
-from leasebeat.alerts import AlertEvent, AlertReason, Alerts, CommandDelivery, LogDelivery
+import pytest
+
+from leasebeat.alerts import AlertEvent, Alerts, CommandDelivery, LogDelivery, Routes
 from leasebeat.alerts.alerts import INTERVAL_S, QUEUE
+from leasebeat.alerts.mail import Mailer
+from leasebeat.app import _teller
+from leasebeat.model.alert import AlertReason, AlertRule, rule_of
+from leasebeat.node.node import Notice
 from leasebeat.runtime import SystemRuntime
 
 Eventually = Callable[[Callable[[], object]], None]
@@ -179,3 +187,111 @@ def test_a_daemon_left_by_the_command_does_not_hold_the_queue(log_lines: list[st
     CommandDelivery(runtime, line, timeout_s=0.5).deliver(failed(), 0)
     assert runtime.monotonic() - began < 15
     assert log_lines == []
+
+
+# --- what a schedule says about its own alerts ---------------------------------------------------
+
+
+def about(schedule: str, rule: AlertRule, reason: AlertReason = AlertReason.FAILED) -> AlertEvent:
+    return replace(failed(schedule, reason), rule=rule)
+
+
+def told_of(*events: AlertEvent) -> list[tuple[str | None, str]]:
+    kept = Kept()
+    alerts = Alerts(StoppedRuntime(), kept)
+    for event in events:
+        alerts.tell(event)
+    deliver_all(alerts)
+    return [(event.schedule, event.reason.value) for event, _ in kept.told]
+
+
+def test_nobody_is_told_of_a_schedule_that_is_off() -> None:
+    assert told_of(about("a", AlertRule(off=True)), about("b", AlertRule())) == [("b", "failed")]
+
+
+def test_only_the_reasons_that_a_schedule_names_are_told() -> None:
+    rule = rule_of({"on": ["lost", "missed"]})
+    assert told_of(*(about("a", rule, reason) for reason in list(AlertReason)[:5])) == [
+        ("a", "lost"),
+        ("a", "missed"),
+    ]
+
+
+def test_without_a_word_about_it_every_reason_is_told() -> None:
+    assert rule_of(None) == rule_of({}) == AlertRule()
+    assert len(told_of(*(about("a", AlertRule(), reason) for reason in AlertReason))) == 7
+
+
+def test_the_command_of_a_schedule_takes_the_place_of_the_hosts_own(tmp_path: Path) -> None:
+    kept = Kept()
+    routes = Routes(SystemRuntime(), kept, allows=lambda command: command.startswith("cat "))
+    routes.deliver(about("a", AlertRule(command=f"cat > {tmp_path}/event")), 3)
+    routes.deliver(about("b", AlertRule()), 0)
+    told = json.loads((tmp_path / "event").read_text())
+    assert (told["schedule"], told["held_back"], "rule" in told) == ("a", 3, False)
+    assert [event.schedule for event, _ in kept.told] == ["b"]
+
+
+def test_a_command_that_the_host_does_not_allow_is_not_run_and_the_hosts_own_way_is_taken(
+    tmp_path: Path, log_lines: list[str]
+) -> None:
+    kept = Kept()
+    Routes(SystemRuntime(), kept, allows=lambda _: False).deliver(
+        about("a", AlertRule(command=f"touch {tmp_path}/ran")), 0
+    )
+    assert not (tmp_path / "ran").exists()
+    assert len(kept.told) == 1
+    assert "is not covered by [node] allow_commands of this host" in log_lines[0]
+
+
+def sendmail(folder: Path, line: str) -> Mailer:
+    """A host whose `sendmail` is a script."""
+    program = folder / "sendmail"
+    program.write_text(f"#!/bin/sh\n{line}\n")
+    program.chmod(0o755)
+    return Mailer(SystemRuntime(), {"PATH": f"{folder}:/usr/bin:/bin"})
+
+
+def test_a_letter_goes_through_the_hosts_sendmail(tmp_path: Path) -> None:
+    kept = Kept()
+    mailer = sendmail(tmp_path, f'echo "$@" > {tmp_path}/args; cat > {tmp_path}/letter')
+    routes = Routes(SystemRuntime(), kept, lambda _: True, mailer)
+    event = replace(about("a", AlertRule(mail="ops@example.com, root")), text="Grüße\n.\nfrom exit code 3")
+    routes.deliver(event, 2)
+    letter = message_from_bytes((tmp_path / "letter").read_bytes(), policy=policy.default)
+    assert (letter["To"], letter["Subject"]) == ("ops@example.com, root", "Leasebeat: a: failed")
+    assert (tmp_path / "args").read_text() == "-t -i\n"
+    body = letter.get_content().splitlines()
+    assert body[:3] == ["Grüße", ".", "from exit code 3"]
+    assert {"schedule: a", "reason: failed", "held_back: 2"} <= set(body)
+    assert not kept.told
+
+
+@pytest.mark.parametrize(("line", "problem"), [("exit 75", "exit code 75"), ("", "has no sendmail")])
+def test_a_letter_that_cannot_be_sent_is_told_in_the_hosts_own_way(
+    line: str, problem: str, tmp_path: Path, log_lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept()
+    monkeypatch.setattr("leasebeat.alerts.mail._FOLDERS", "")
+    mailer = sendmail(tmp_path, line) if line else Mailer(SystemRuntime(), {"PATH": str(tmp_path)})
+    Routes(SystemRuntime(), kept, lambda _: True, mailer).deliver(about("a", AlertRule(mail="root")), 0)
+    assert problem in log_lines[0]
+    assert len(kept.told) == 1
+
+
+def test_what_a_node_notices_becomes_an_event_with_the_rule_of_its_schedule() -> None:
+    kept = Kept()
+    alerts = Alerts(SystemRuntime(), kept)
+    tell = _teller(alerts, SystemRuntime())
+    tell(Notice("failed", "a", "exit code 3", "a@2026-11-20T03:00:00Z", 2, 3, {"mail": "root"}))
+    tell(Notice("purged", "web1", "gone"))
+    tell(Notice("queue", "heavy", "the oldest waits for 400 s"))
+    deliver_all(alerts)
+    events = [event for event, _ in kept.told]
+    assert [(event.schedule, event.node, event.queue) for event in events] == [
+        ("a", None, None),
+        (None, "web1", None),
+        (None, None, "heavy"),
+    ]
+    assert (events[0].key, events[0].attempt, events[0].exit_code) == ("a@2026-11-20T03:00:00Z", 2, 3)
+    assert [event.rule.mail for event in events] == ["root", "", ""]
