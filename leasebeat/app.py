@@ -342,6 +342,7 @@ def _config(settings: Settings, facts: NodeFacts) -> NodeConfig:
             output_failed=kept.output_failed_days,
             most_runs=kept.max_runs,
         ),
+        queue_wait_s=settings.alerts.queue_wait_s,
     )
 
 
