@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Literal, cast
 
 from leasebeat.errors import DefinitionError
@@ -150,13 +149,8 @@ def _names(value: object) -> object:
 
 
 def _days(value: object) -> object:
-    """Dates by effect, in order. Raises ValueError for what is no date: no session was strict enough."""
     days = cast("Mapping[str, Sequence[str]]", _json_object(value))
-    return {effect: tuple(sorted(map(_day, days[effect]))) for effect in sorted(days)}
-
-
-def _day(text: str) -> str:
-    return date.fromisoformat(text).isoformat()
+    return {effect: tuple(sorted(texts)) for effect, texts in days.items()}
 
 
 def _number(value: object) -> object:

@@ -27,6 +27,7 @@ from leasebeat.errors import (
 from leasebeat.logs import event
 from leasebeat.model.instant import SECOND, Instant, Micros
 from leasebeat.model.schedule import PEOPLES_COLUMNS, RowDict, Schedule, schedule_from_row
+from leasebeat.node.calendars import outdated, with_days
 from leasebeat.node.judge import judge
 from leasebeat.runtime import Runtime
 from leasebeat.store.base import BATCH, RowVersion, ScheduleLook, SeenRow, Store, Version
@@ -149,6 +150,11 @@ class Catalog:
 
     def refresh(self) -> None:
         """Read what changed, record what nobody has recorded, and take in what was recorded."""
+        if self._look():
+            self._look()
+
+    def _look(self) -> bool:
+        """Whether rows were made new, for the days of their calendars, and want another look."""
         last_read = max(self._looked_at, self._audited)
         doubted = self._doubted
         look = self._store.look_at_schedules()
@@ -159,9 +165,23 @@ class Catalog:
             gone += self._store.vanished()  # deleted while no node was there to see it
         self._record(changed, gone, last_read)
         ids = sorted({row.schedule_id for row in changed} | set(gone))
-        self._take_in(look, ids, changed)
-        if doubted:
-            self._doubted = False
+        settled = self._take_in(look, ids, changed)
+        if settled and self._touch_outdated():
+            return True
+        with self._lock:
+            # Only now: where the days could not be looked at, the next poll must find another digest.
+            if settled and look.now == self._looked_at:
+                self.digest = look.digest
+            if doubted:
+                self._doubted = False
+        return False
+
+    def _touch_outdated(self) -> bool:
+        """Other nodes may be touching the same rows now: the first one does, and all look again."""
+        rows = outdated(self._store, [(entry.version, entry.schedule) for entry in self.entries()])
+        if rows:
+            self._store.touch(rows)
+        return bool(rows)
 
     def _is_new(self, row: RowVersion) -> bool:
         entry = self._entries.get(row.schedule_id)
@@ -174,7 +194,7 @@ class Catalog:
         """Other nodes may be recording the same versions now: the first one's record stands."""
         for start in range(0, len(changed), BATCH):
             ids = [row.schedule_id for row in changed[start : start + BATCH]]
-            rows = self._store.schedule_rows(ids)
+            rows = with_days(self._store, self._store.schedule_rows(ids))
             known = {v.schedule_id: v for v in self._store.versions(ids)}
             unseen = [row for row in rows if not _recorded(row, known)]
             if unseen:
@@ -220,24 +240,27 @@ class Catalog:
         else:
             event("ERROR", "row_unrecorded", "a schedule's row cannot even be recorded", error=refusal)
 
-    def _take_in(self, look: ScheduleLook, ids: Sequence[int], changed: Sequence[RowVersion]) -> None:
+    def _take_in(self, look: ScheduleLook, ids: Sequence[int], changed: Sequence[RowVersion]) -> bool:
+        """Whether every row was taken in as it was looked at, and no other thread has looked since."""
         entries = [entry_of(version, look.now) for version in self._store.versions(ids)] if ids else []
         with self._lock:
             if self._looked_at - _LONGEST_LOOK < look.now < self._looked_at:
-                return  # another thread has looked after this one; further back, the store's clock was set
+                return False  # another thread has looked after it; further back, the store's clock was set
             changes = [e for e in entries if self._differs(e)]
             for entry in changes:
                 self._put(entry)
             # A row that is not recorded as it was looked at (edited again, or busy) is looked at again.
             left = any(self._is_new(row) for row in changed)
-            self.digest = "" if left else look.digest
-            if not left:  # else it would be said of this look that it still showed the row before
+            if left:
+                self.digest = ""
+            else:  # or it would be said of this look that it still showed the row before
                 self._looked_at = look.now
         for entry in changes:
             _tell(entry, self.name_of(entry.version.schedule_id))
         if changes:
             for heard in self._heard:
                 heard(changes)
+        return not left
 
     def _put(self, entry: Entry) -> None:
         version, old = entry.version, self._entries.get(entry.version.schedule_id)
@@ -280,6 +303,8 @@ def _seen(
         _problem(row),
         {"id": row["id"], **{name: row.get(name) for name in PEOPLES_COLUMNS}},
     )
+    if "calendar_days" in row:
+        definition["calendar_days"] = row["calendar_days"]
     try:
         text = json.dumps(definition, default=str, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError) as unusable:

@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from leasebeat.errors import ExpressionError
 from leasebeat.model.instant import Instant, from_datetime, to_datetime
 from leasebeat.triggers.crontab import CrontabTrigger, existing
 from leasebeat.triggers.trigger import Trigger
@@ -32,7 +33,10 @@ def days_of(calendar: Mapping[str, Sequence[str]]) -> Days:
 
 
 class CalendarTrigger(Trigger):
-    """A trigger without its instants on excluded dates, and with those of make-up days."""
+    """A trigger without its instants on excluded dates, and with those of make-up days.
+
+    Raises ExpressionError for a day that is none.
+    """
 
     __slots__ = ("_add", "_base", "_daily", "_exclude", "_zone")
 
@@ -76,4 +80,13 @@ class CalendarTrigger(Trigger):
 
 
 def _dates(texts: Iterable[str]) -> list[date]:
-    return [date.fromisoformat(text) for text in texts]
+    return [_date(text) for text in texts]
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ExpressionError(
+            f"calendar day {text!r} cannot be used ({error}); expected YYYY-MM-DD"
+        ) from error
