@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
 
 from leasebeat.errors import DefinitionError
 from leasebeat.executors import rules
@@ -22,7 +23,6 @@ ARGS_KEYS: dict[str, frozenset[str]] = {kind: frozenset(checks) for kind, checks
 """The keys of `args` that each kind knows."""
 
 BUILT: dict[str, tuple[object, ...]] = {
-    "calendar": (None,),
     "alert": (None,),
 }
 """What this build can do with each column; a row that asks for more is refused, never run differently."""
@@ -54,6 +54,7 @@ def judge(row: RowDict) -> Schedule:
         *_shards(schedule),
         *_follows(schedule),
         *rules.problems(schedule),
+        *_calendar(schedule),
         *_unusable(schedule),
     ]
     if problems:
@@ -136,6 +137,31 @@ def _out_of_bounds(schedule: Schedule) -> Iterator[str]:
         value = getattr(schedule, column)
         if value is not None and not least <= value <= most:
             yield f"{column} = {value!r} is out of bounds; expected {least:g} to {most:g}"
+
+
+def _calendar(schedule: Schedule) -> Iterator[str]:
+    problem = calendar_problem(schedule.calendar, schedule.calendar_days) if schedule.calendar else None
+    if problem:
+        yield problem
+
+
+def calendar_problem(name: str, days: Mapping[str, Sequence[str]] | None) -> str | None:
+    """Why a schedule cannot use the days of a calendar; None if it can, or nobody has looked them up."""
+    if days is None:
+        return None
+    if not any(days.values()):
+        insert = f"INSERT INTO calendars (name, day) VALUES ('{name}', '2026-12-25')"
+        return f"calendar {name!r} has no days; expected some ({insert}), or calendar = NULL"
+    wrong = [day for texts in days.values() for day in texts if not _is_date(day)]
+    return f"calendar {name!r} has {wrong[0]!r}, which is no date; delete that row" if wrong else None
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _unusable(schedule: Schedule) -> Iterator[str]:

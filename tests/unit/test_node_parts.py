@@ -105,7 +105,6 @@ def test_a_good_row_is_a_schedule():
         ("shard_args", '["Beijing", "Tianjin"]', "2 parameters, and shards = 1"),
         ("overlap", "maybe", "unknown"),
         ("after", '["x"]', "expected cron = '@manual'"),
-        ("calendar", "holidays", "not built yet"),
         ("lane", "a:b", "no name"),
         ("jitter_s", -5, "out of bounds"),
         ("alert", "{}", "not built yet"),
