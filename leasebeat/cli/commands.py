@@ -13,6 +13,7 @@ from cyclopts import App, CoercionError, CycloptsError, Parameter
 from leasebeat import __version__
 from leasebeat.cli.doctor import doctor
 from leasebeat.cli.exits import DONE, FAILED, INTERRUPTED, Usage, complain
+from leasebeat.cli.history import activity, history, rollback
 from leasebeat.cli.nodes import drain, nodes
 from leasebeat.cli.preview import preview
 from leasebeat.cli.runs import kill, logs, retry, run_now, runs
@@ -39,6 +40,9 @@ COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
     "pause": (pause, "leasebeat pause backup 'billing/*'"),
     "resume": (resume, "leasebeat resume --all"),
     "remove": (remove, "leasebeat remove backup"),
+    "history": (history, "leasebeat history backup"),
+    "rollback": (rollback, "leasebeat rollback backup 1"),
+    "activity": (activity, "leasebeat activity --since 24h"),
     "run": (run_now, "leasebeat run backup --wait"),
     "kill": (kill, "leasebeat kill backup@2026-11-20T03:00:00Z"),
     "retry": (retry, "leasebeat retry backup@2026-11-20T03:00:00Z"),

@@ -87,19 +87,31 @@ def edit(
     columns: Columns = COLUMNS,
     common: Common = COMMON,
 ) -> int:
-    """Change columns of a schedule; what is not named stays as it is."""
+    """Change columns of a schedule; what is not named stays as it is.
+
+    Without a column it opens $VISUAL or $EDITOR on the whole row, as TOML.
+    """
     said = {"cron": cron, "command": command}
     texts = (
         assignments(set_ or []) | columns.given() | {k: text for k, text in said.items() if text is not None}
     )
     if not texts:
-        raise Usage("edit: expected --set COLUMN=VALUE, or a column's option like --cron")
+        return _edit_by_hand(name, common)
     values = read(texts)
     with desk_of(common) as desk:
         row = desk.schedule(name)
         judge({**row, **values})
         desk.edit(name, values, row["version"])
         _tell(desk, str(values.get("name", name)), "changed", common)
+    return DONE
+
+
+def _edit_by_hand(name: str, common: Common) -> int:
+    from leasebeat.cli.editor import edit_by_hand
+
+    with desk_of(common) as desk:
+        told = edit_by_hand(desk, name)
+        _tell(desk, told or name, "changed" if told else "nothing changed about", common)
     return DONE
 
 

@@ -18,7 +18,9 @@ from leasebeat.model.node import NodeState
 from leasebeat.model.run import ENDED, TRANSITIONS, RunKey, Status, key_text
 from leasebeat.model.schedule import schedule_from_row
 from leasebeat.store.desk_base import at, text_of
-from leasebeat.store.desk_schedules import DeskSchedules
+from leasebeat.store.desk_history import DeskHistory
+from leasebeat.store.desk_past import DeskPast
+from leasebeat.store.desk_tables import DeskTables
 from leasebeat.store.session import Record, SqlValue
 
 __all__ = ["Desk"]
@@ -29,7 +31,7 @@ SAME_MOMENT = 1000
 BEGINNING: Instant = 0
 
 
-class Desk(DeskSchedules):
+class Desk(DeskHistory, DeskPast, DeskTables):
     """People's commands over one session."""
 
     # runs

@@ -13,10 +13,10 @@ from leasebeat.store.desk_base import DeskBase, text_of
 from leasebeat.store.session import Record, SqlValue
 from leasebeat.store.sql_schedules import ScheduleStatements
 
-__all__ = ["DeskSchedules", "same"]
+__all__ = ["DeskSchedules", "same", "sent_columns"]
 
 
-def _columns(values: Mapping[str, SqlValue]) -> dict[str, SqlValue]:
+def sent_columns(values: Mapping[str, SqlValue]) -> dict[str, SqlValue]:
     """People's columns as they are sent. Raises Refused for others."""
     unknown = sorted(values.keys() - set(PEOPLES_COLUMNS))
     if unknown:
@@ -72,7 +72,7 @@ class DeskSchedules(DeskBase):
         With `replace` it takes the place and the id of the one of its name, and what `values` do not
         name goes back to the table's default. Otherwise raises Refused where the name is taken.
         """
-        sent = _columns(values)
+        sent = sent_columns(values)
         name = str(sent["name"])
         try:
             with self._session.transaction():
@@ -108,7 +108,7 @@ class DeskSchedules(DeskBase):
             raise Refused(f"{name!r} was changed by somebody else meanwhile; look at it and try again")
         try:
             with self._session.transaction():
-                changed = self._write(row, _columns(values))
+                changed = self._write(row, sent_columns(values))
                 if changed:
                     self._did("edit", name, ", ".join(changed))
             return bool(changed)
@@ -117,7 +117,7 @@ class DeskSchedules(DeskBase):
 
     def _write(self, row: Record, sent: Mapping[str, SqlValue]) -> list[str]:
         """Which columns it has changed."""
-        old = _columns({name: row[name] for name in PEOPLES_COLUMNS})
+        old = sent_columns({name: row[name] for name in PEOPLES_COLUMNS})
         changed = [name for name, value in sent.items() if not same(name, old[name], value)]
         if not changed:
             return []

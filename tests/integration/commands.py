@@ -9,7 +9,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from leasebeat.app import open_session
 from leasebeat.cli import main
+from leasebeat.node.catalog import Catalog
+from leasebeat.runtime import SystemRuntime
+from leasebeat.settings import load
+from leasebeat.store.sql import SqlStore
 from leasebeat.store.url import StoreUrl
 from leasebeat.testing.mysql import MySQL
 
@@ -65,6 +70,12 @@ class Commands:
             return list(MySQL(self.url).run(statement))
         with closing(sqlite3.connect(self.url.path)) as raw, raw:
             return raw.execute(statement).fetchall()
+
+    def let_a_node_read(self) -> None:
+        """What a node does when it looks at the schedules: new versions are recorded."""
+        session = open_session(load(None, {"LEASEBEAT_STORE__URL": str(self.url)}))
+        Catalog(SystemRuntime(), SqlStore(session)).refresh()
+        session.close()
 
     def put_run(self, name: str, at: str, status: str = "queued", **columns: object) -> None:
         """A run of a schedule, `at` as 2026-11-20 03:00:00."""

@@ -32,8 +32,14 @@ def a_healthy_node(lb: Commands) -> None:
     lb.sql("UPDATE roles SET holder = 'web-1', term = 1, expires_at = '2099-01-01 00:00:00.000000'")
 
 
+def another_version(lb: Commands) -> None:
+    lb.let_a_node_read()
+    lb.json("edit", "backup", "--set", "retries=3")
+
+
 BEFORE: dict[str, Callable[[Commands], None]] = {
     "add": lambda lb: lb.json("remove", "backup"),
+    "rollback": another_version,
     "kill": a_queued_run,
     "retry": a_failed_run,
     "logs": a_failed_run,

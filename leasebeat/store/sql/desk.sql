@@ -143,3 +143,108 @@ SELECT r.*, n.name AS node FROM roles r LEFT JOIN nodes n ON n.id = r.holder WHE
 -- name: desk_late
 -- Queued runs that might have started before now, the oldest first.
 SELECT l.* FROM run_list l WHERE l.status = 'queued' AND l.ready_at < :before ORDER BY l.ready_at LIMIT :limit
+
+-- name: desk_queue_names
+-- The queues of schedules.
+SELECT DISTINCT s.queue FROM schedules s
+
+-- name: desk_queues
+-- The queues about which something was said.
+SELECT q.name, q.paused FROM queues q ORDER BY q.name
+
+-- name: desk_set_queue
+-- Pause or resume a queue that is listed.
+UPDATE queues SET paused = :paused WHERE name = :queue
+
+-- name: desk_add_queue
+-- List a queue.
+INSERT INTO queues (name, paused) VALUES (:queue, :paused)
+
+-- name: desk_remove_queue
+-- A queue that is not listed is not paused.
+DELETE FROM queues WHERE name = :queue
+
+-- name: desk_lane_names
+-- The lanes of schedules.
+SELECT DISTINCT s.lane FROM schedules s WHERE s.lane IS NOT NULL
+
+-- name: desk_lanes
+-- The lanes with a size of their own.
+SELECT l.name, l.size FROM lanes l ORDER BY l.name
+
+-- name: desk_set_lane
+-- Another size for a lane that is listed.
+UPDATE lanes SET size = :size WHERE name = :lane
+
+-- name: desk_add_lane
+-- List a lane.
+INSERT INTO lanes (name, size) VALUES (:lane, :size)
+
+-- name: desk_remove_lane
+-- A lane that is not listed has the size 1.
+DELETE FROM lanes WHERE name = :lane
+
+-- name: desk_calendars
+-- Every day of every calendar.
+SELECT c.name, CAST(c.day AS CHAR) AS day, c.effect, c.note FROM calendars c ORDER BY c.name, c.day
+
+-- name: desk_set_day
+-- What a day that is listed does.
+UPDATE calendars SET effect = :effect, note = :note WHERE name = :calendar AND day = :day
+
+-- name: desk_add_day
+-- List a day.
+INSERT INTO calendars (name, day, effect, note) VALUES (:calendar, :day, :effect, :note)
+
+-- name: desk_remove_day
+-- One day as any other.
+DELETE FROM calendars WHERE name = :calendar AND day = :day
+
+-- name: desk_move_watermark
+-- Where the audit goes on, if it still is where it was seen.
+UPDATE roles SET watermark = :new
+WHERE name = 'auditor' AND (watermark = :old OR (watermark IS NULL AND :old IS NULL))
+
+-- name: desk_history
+-- The versions of one schedule, the newest first.
+SELECT h.* FROM schedule_history h WHERE h.schedule_id = :schedule_id ORDER BY h.id DESC LIMIT :limit
+
+-- name: desk_version
+-- One version.
+SELECT h.* FROM schedule_history h WHERE h.id = :version
+
+-- name: desk_schedule_of
+-- One schedule, by id.
+SELECT s.*, l.problem, l.last_status, l.last_at FROM schedules s JOIN schedule_list l ON l.id = s.id WHERE s.id = :schedule_id
+
+-- name: desk_fires
+-- The runs of one schedule with instants in [begin, end], oldest first.
+SELECT l.* FROM run_list l WHERE l.schedule_id = :schedule_id AND l.fire_at >= :begin AND l.fire_at <= :end
+ORDER BY l.fire_at, l.shard LIMIT :limit
+
+-- name: desk_fire_before
+-- The last instant of one schedule with a run, up to a moment.
+SELECT MAX(r.fire_at) AS fire_at FROM runs r WHERE r.schedule_id = :schedule_id AND r.fire_at <= :moment
+
+-- name: desk_spans
+-- The rows of one schedule that stand for several instants, where they reach into [begin, end].
+SELECT l.* FROM run_list l
+WHERE l.schedule_id = :schedule_id AND l.fire_at <= :end AND l.until >= :begin ORDER BY l.fire_at
+
+-- name: desk_lane_holders
+-- Which runs hold the slots of a lane.
+SELECT l.`key`, l.node, l.started_at FROM run_list l
+WHERE l.status = 'running' AND l.lane = :lane ORDER BY l.started_at
+
+-- name: desk_attempts_of
+-- Every try at the runs of one fire that was not the last.
+SELECT t.shard, t.attempt, t.node_id, n.name AS node, t.outcome, t.exit_code, t.reason_code, t.reason, t.claimed_at, t.started_at,
+       t.ended_at
+FROM attempts t LEFT JOIN nodes n ON n.id = t.node_id
+WHERE t.fire_at = :fire_at AND t.schedule_id = :schedule_id ORDER BY t.shard, t.attempt
+
+-- name: desk_durations
+-- How long the newest successes of one schedule took, in seconds.
+SELECT l.duration_s FROM run_list l
+WHERE l.schedule_id = :schedule_id AND l.status = 'succeeded' AND l.duration_s IS NOT NULL
+ORDER BY l.fire_at DESC LIMIT :limit

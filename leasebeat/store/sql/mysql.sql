@@ -609,3 +609,19 @@ SELECT GREATEST(COALESCE((SELECT MAX(schedule_id) FROM schedule_history), 0),
                           ORDER BY r.schedule_id DESC LIMIT 1), 0)) AS recorded,
        (SELECT COALESCE(t.AUTO_INCREMENT, 1) - 1 FROM information_schema.TABLES t
         WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME = 'schedules') AS given
+
+-- name: desk_named_once
+-- Schedules that were called so in some version.
+SELECT DISTINCT h.schedule_id FROM schedule_history h WHERE JSON_UNQUOTE(JSON_EXTRACT(h.definition, '$.name')) = :schedule
+ORDER BY h.schedule_id DESC
+
+-- name: desk_queue_runs
+-- Open runs by queue and status; ready: those that might start, and since when the first of them might.
+SELECT r.queue, r.status, COUNT(*) AS runs, SUM(CASE WHEN r.ready_at <= UTC_TIMESTAMP(6) THEN 1 ELSE 0 END) AS ready,
+       MIN(CASE WHEN r.ready_at <= UTC_TIMESTAMP(6) THEN r.ready_at END) AS oldest_at, UTC_TIMESTAMP(6) AS now
+FROM runs r WHERE r.status IN ('queued', 'running') GROUP BY r.queue, r.status
+
+-- name: desk_lane_runs
+-- Open runs by lane and status.
+SELECT r.lane, r.status, COUNT(*) AS runs FROM runs r
+WHERE r.status IN ('queued', 'running') AND r.lane IS NOT NULL GROUP BY r.lane, r.status

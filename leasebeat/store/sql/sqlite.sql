@@ -674,3 +674,25 @@ SELECT max(coalesce((SELECT max(schedule_id) FROM schedule_history), 0),
            coalesce((SELECT r.schedule_id FROM runs r INDEXED BY of_schedule WHERE r.schedule_id > g.given AND r.version IS NOT NULL
                      ORDER BY r.schedule_id LIMIT 1), 0)) AS recorded, g.given
 FROM (SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'schedules'), 0) AS given) g
+
+-- name: desk_named_once
+-- Schedules that were called so in some version.
+SELECT DISTINCT h.schedule_id FROM schedule_history h WHERE h.definition ->> '$.name' = :schedule
+ORDER BY h.schedule_id DESC
+
+-- name: desk_queue_runs
+-- Open runs by queue and status; ready: those that might start, and since when the first of them might.
+SELECT r.queue, r.status, count(*) AS runs, sum(r.ready_at <= utc_now()) AS ready,
+       min(CASE WHEN r.ready_at <= utc_now() THEN r.ready_at END) AS oldest_at, utc_now() AS now
+FROM runs r INDEXED BY pull WHERE r.status = 'queued' GROUP BY r.queue
+UNION ALL
+SELECT r.queue, r.status, count(*), 0, NULL, utc_now()
+FROM runs r INDEXED BY mine WHERE r.status = 'running' GROUP BY r.queue
+
+-- name: desk_lane_runs
+-- Open runs by lane and status.
+SELECT r.lane, r.status, count(*) AS runs
+FROM runs r INDEXED BY pull WHERE r.status = 'queued' AND r.lane IS NOT NULL GROUP BY r.lane
+UNION ALL
+SELECT r.lane, r.status, count(*)
+FROM runs r INDEXED BY mine WHERE r.status = 'running' AND r.lane IS NOT NULL GROUP BY r.lane
