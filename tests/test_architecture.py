@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"errors", "layers", "values", "store.url"},
     "logs": {"errors", "settings"},
     "faults": {"errors"},
+    "fencing": {"errors", "context"},
     "context": {"errors", "model", "executors.base"},
     # Ports, and what fills them: an adapter knows its own port and no other adapter.
     **{port: {"errors", "model"} for port in PORTS},
@@ -46,11 +47,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "alerts": GROUND | {"alerts"},
     # The node knows ports only: that is what lets the simulation drive it.
     "node": (GROUND - {"settings"}) | PORTS | {"triggers", "node", "executors.rules"},
+    # What became of an instant, from rows alone.
+    "explain": {"errors", "model", "triggers", "explain"},
     # The composition root picks; commands ask it.
     "host": GROUND | {"triggers"},
     "app": GROUND | {"host", "triggers", "node", "store", "gate", "coordination", "executors", "alerts"},
     "cli": GROUND
-    | {"values", "app", "cli", "triggers", "node.judge", "store", "gate.base", "executors.base"},
+    | {"values", "app", "cli", "triggers", "explain", "node.judge", "store", "gate.base", "executors.base"},
     "testing": GROUND | PORTS | {"triggers", "node", "store", "gate", "coordination.store", "testing"},
 }
 """Which part may import which; a part is known by the longest of these names that fits."""

@@ -13,7 +13,7 @@ __all__ = ["instant", "key_parts", "length", "moment_ago", "readable"]
 AN_INSTANT = "an instant with its offset, like 2026-11-20T03:00:00Z"
 """What is expected where people type an instant."""
 
-_LAST: Instant = 2_900_000 * DAY  # some time in the year 9909: no sum of such instants overflows
+LAST: Instant = 2_900_000 * DAY  # some time in the year 9909: no sum of such instants overflows
 _LONGEST: Micros = 36_525 * DAY
 _SHARDS = 10_000
 
@@ -45,7 +45,7 @@ def readable(text: str) -> Instant:
         found = from_text(text)
     except (ValueError, OverflowError) as problem:
         raise ValueError(f"expected {AN_INSTANT}") from problem
-    if not 0 <= found <= _LAST:
+    if not 0 <= found <= LAST:
         raise ValueError("expected an instant between the years 1970 and 9909")
     return found
 
@@ -67,7 +67,7 @@ def key_parts(text: str) -> tuple[str, Instant, int]:
     """The schedule's name, the instant and the shard of a run key. Raises Usage."""
     try:
         name, fire_at, shard = parse_key(text)
-        fits = 0 <= fire_at <= _LAST and 0 <= shard < _SHARDS
+        fits = 0 <= fire_at <= LAST and 0 <= shard < _SHARDS
     except (ValueError, OverflowError):
         fits, name, fire_at, shard = False, "", 0, 0  # said below, in our words
     if not fits:

@@ -1,0 +1,223 @@
+"""Why there is no run at an instant. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from leasebeat.explain.reigns import Record, Reign, previous
+from leasebeat.explain.scene import Fire, Scene, Verdict, gap_at, local_day, nodes_for, span_text
+from leasebeat.model.instant import Instant, Micros, to_datetime, to_text
+from leasebeat.model.run import ENDED
+from leasebeat.model.schedule import Schedule
+from leasebeat.triggers import Trigger, after_end_delay, in_window
+from leasebeat.triggers.words import ManualTrigger
+from leasebeat.triggers.zones import zone
+
+__all__ = ["not_due", "without_a_run"]
+
+_AT_ONCE = timedelta(0)
+
+
+def without_a_run(scene: Scene, fire: Fire) -> Verdict:
+    """The verdict on an instant that has no row of its own."""
+    reign = scene.history.at(fire.instant)
+    if reign is not None and reign.schedule is not None and reign.schedule.after and reign.enabled:
+        own = not_due(scene, fire.instant)
+        return _following(scene, fire, reign.schedule) if own and own.code in _OWN else _owed(scene, fire)
+    return not_due(scene, fire.instant) or _owed(scene, fire)
+
+
+_OWN = frozenset({"not_due", "manual"})
+"""Where a schedule that follows others may still have an instant: theirs."""
+
+
+def not_due(scene: Scene, instant: Instant) -> Verdict | None:
+    """Why the schedule owes nothing for an instant; None: it was due."""
+    reign = scene.history.at(instant)
+    if reign is None:
+        return _not_there(scene, instant)
+    if reign.deleted:
+        return Verdict(
+            instant,
+            "deleted",
+            f"the schedule was gone: deleted before {to_text(reign.since)}",
+            facts={"version": reign.id, "since": to_text(reign.since)},
+        )
+    if reign.schedule is None:
+        why = reign.problem or "its recorded definition cannot be read by this version"
+        return _of_reign(instant, reign, "problem", f"its row could not be used: {why}")
+    return _by_its_words(scene, instant, reign, reign.schedule)
+
+
+def _not_there(scene: Scene, instant: Instant) -> Verdict:
+    first = scene.history.reigns[0] if scene.history.reigns else None
+    if first is None:
+        text = "no node has read the schedule yet"
+        gap = gap_at(nodes_for(scene.nodes, "dispatch"), scene.now, scene.now)
+        return Verdict(instant, "not_read", text).plus("no node is there" if gap else "")
+    text = f"the schedule was not there yet: it holds from {to_text(first.since)} on"
+    facts = {"since": to_text(first.since), "version": first.id}
+    return Verdict(instant, "not_there_yet", text, facts=facts)
+
+
+def _of_reign(instant: Instant, reign: Reign, code: str, text: str) -> Verdict:
+    since = f"so since {to_text(reign.since)} (version {reign.id}"
+    since += f", which changed {reign.change})" if reign.change else ")"
+    return Verdict(
+        instant,
+        code,
+        text,
+        (since,),
+        {"version": reign.id, "since": to_text(reign.since), "diff": reign.diff},
+    )
+
+
+def _by_its_words(scene: Scene, instant: Instant, reign: Reign, schedule: Schedule) -> Verdict | None:
+    trigger, bare = reign.trigger, reign.bare
+    assert trigger is not None
+    assert bare is not None
+    if not (_fires(trigger, instant) or _fires(bare, instant)):
+        return _no_instant(instant, reign, schedule, trigger)
+    if not reign.enabled:
+        first = scene.history.alike_since(reign)
+        return _of_reign(instant, first, "disabled", "the schedule was paused (enabled = 0)")
+    if not in_window(schedule, instant):
+        return _outside(instant, schedule)
+    return None if _fires(trigger, instant) else _excluded(scene, instant, schedule, trigger)
+
+
+def _fires(trigger: Trigger, instant: Instant) -> bool:
+    return trigger.next(instant - 1) == instant
+
+
+def _no_instant(instant: Instant, reign: Reign, schedule: Schedule, trigger: Trigger) -> Verdict:
+    if isinstance(trigger, ManualTrigger):
+        return Verdict(
+            instant, "manual", "cron is @manual: it runs only when it is asked for", facts=_version(reign)
+        )
+    delay = after_end_delay(schedule)
+    if delay is not None:
+        text = f"cron is {schedule.cron}: its instants follow the ends of its own runs, and this is none"
+        return Verdict(instant, "not_due", text, facts=_version(reign))
+    if change := _clock_change(instant, schedule, trigger):
+        return Verdict(instant, "clock_change", change, facts=_around(trigger, instant) | _version(reign))
+    facts = _around(trigger, instant)
+    text = f"not due: cron {schedule.cron!r} ({schedule.timezone}) does not have this instant"
+    before, after = facts["previous_at"] or "none", facts["next_at"] or "none"
+    return Verdict(instant, "not_due", text, (f"previous: {before}; next: {after}",), facts | _version(reign))
+
+
+def _version(reign: Reign) -> dict[str, object]:
+    return {"version": reign.id}
+
+
+def _around(trigger: Trigger, instant: Instant) -> dict[str, object]:
+    before, after = previous(trigger, instant), trigger.next(instant)
+    return {
+        "previous_at": None if before is None else to_text(before),
+        "next_at": None if after is None else to_text(after),
+    }
+
+
+def _clock_change(instant: Instant, schedule: Schedule, trigger: Trigger) -> str | None:
+    """A time of the clock that comes twice fires in its first pass only, unless `dst` says otherwise."""
+    here = to_datetime(instant).astimezone(zone(schedule.timezone))
+    if not here.fold:
+        return None
+    first = here.replace(fold=0)
+    turned = (first.utcoffset() or _AT_ONCE) - (here.utcoffset() or _AT_ONCE)
+    earlier = instant - turned // timedelta(microseconds=1)
+    if not _fires(trigger, earlier):
+        return None
+    return (
+        f"{here:%H:%M:%S} came twice in {schedule.timezone} on {here:%Y-%m-%d}: it was due the first time,"
+        f" {to_text(earlier)}, and dst = {schedule.dst} does not repeat it"
+    )
+
+
+def _outside(instant: Instant, schedule: Schedule) -> Verdict:
+    start, end = schedule.starts_at, schedule.ends_at
+    early = start is not None and instant < start
+    edge = start if early else end
+    assert edge is not None
+    text = f"before starts_at, {to_text(edge)}" if early else f"not before ends_at, {to_text(edge)}"
+    facts = {"starts_at": start and to_text(start), "ends_at": end and to_text(end)}
+    return Verdict(instant, "outside_window", f"outside the schedule's window: {text}", facts=facts)
+
+
+def _excluded(scene: Scene, instant: Instant, schedule: Schedule, trigger: Trigger) -> Verdict:
+    day, name = local_day(instant, schedule.timezone).isoformat(), schedule.calendar or ""
+    note = scene.notes.get((name, day), "")
+    text = f"calendar {name!r} leaves out {day}" + (f" ({note})" if note else "")
+    facts = {"calendar": name, "day": day, "note": note} | _around(trigger, instant)
+    return Verdict(instant, "calendar", text, (f"next: {facts['next_at'] or 'none'}",), facts)
+
+
+# --- due, and no row ----------------------------------------------------------------------------
+
+
+def _owed(scene: Scene, fire: Fire) -> Verdict:
+    instant = fire.instant
+    if fire.span is not None:
+        return _spanned(instant, fire.span)
+    if instant > scene.now:
+        return Verdict(instant, "future", f"due in {_length(instant - scene.now)}, if nothing changes")
+    if scene.watermark is None or instant > scene.watermark:
+        return _unaudited(scene, instant)
+    age = scene.now - instant
+    if age > min(scene.kept.succeeded, scene.kept.failed):
+        text = f"due, and older than runs are kept: successes {_length(scene.kept.succeeded)},"
+        return Verdict(instant, "not_kept", f"{text} others {_length(scene.kept.failed)}")
+    text = "due, and without a run although the audit is past it: removed by hand, by max_runs"
+    return Verdict(instant, "no_record", f"{text}, or from before the first audit")
+
+
+def _spanned(instant: Instant, span: Record) -> Verdict:
+    first, last = to_text(span["fire_at"]), to_text(span["until"])
+    text = f"missed: one of {span['missed_count']} instants from {first} to {last} that share a row"
+    facts = {name: span[name] for name in ("key", "status", "reason_code", "reason", "missed_count")}
+    return Verdict(
+        instant, "missed_span", text, (span["reason"] or "",), {**facts, "until": last, "since": first}
+    )
+
+
+def _unaudited(scene: Scene, instant: Instant) -> Verdict:
+    told = "never set" if scene.watermark is None else to_text(scene.watermark)
+    text = f"due, and not opened yet; the audit has come as far as {told}"
+    gap = gap_at(nodes_for(scene.nodes, "dispatch"), scene.now, scene.now)
+    why = f"no node that opens fires is there ({span_text(gap)})" if gap else ""
+    return Verdict(instant, "not_audited", text, facts={"watermark": told}).plus(why)
+
+
+def _length(micros: Micros) -> str:
+    return str(timedelta(seconds=round(micros / 1_000_000)))
+
+
+# --- followers ----------------------------------------------------------------------------------
+
+
+def _following(scene: Scene, fire: Fire, schedule: Schedule) -> Verdict:
+    """A schedule with `after` has the instants that all of its upstreams have runs of."""
+    names, instant = ", ".join(schedule.after), fire.instant
+    ups = {name: fire.upstreams.get(name, ()) for name in schedule.after}
+    without = [name for name, rows in ups.items() if not rows]
+    if without:
+        text = f"it follows {names}, and {', '.join(without)} has no run at this instant"
+        return Verdict(instant, "no_upstream", text, facts={"upstreams": without})
+    open_ones = [row["key"] for rows in ups.values() for row in rows if row["status"] not in ENDED]
+    if open_ones:
+        text = f"it follows {names}, and {_listed(open_ones)} has not ended"
+        return Verdict(instant, "waits_upstream", text, facts={"upstreams": open_ones})
+    last = max(row["finished_at"] or 0 for rows in ups.values() for row in rows)
+    if scene.now - last > min(scene.kept.succeeded, scene.kept.failed):
+        return _owed(scene, replace(fire, upstreams={}))
+    text = f"it follows {names}, which ended at {to_text(last)}; no node has opened it yet"
+    gap = gap_at(nodes_for(scene.nodes, "dispatch"), scene.now, scene.now)
+    return Verdict(instant, "waits_upstream", text).plus("no node is there" if gap else "")
+
+
+def _listed(keys: Sequence[str], most: int = 3) -> str:
+    more = f" and {len(keys) - most} more" if len(keys) > most else ""
+    return ", ".join(keys[:most]) + more
