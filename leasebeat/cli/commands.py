@@ -11,11 +11,14 @@ from typing import Annotated
 from cyclopts import App, CoercionError, CycloptsError, Parameter
 
 from leasebeat import __version__
+from leasebeat.cli.audit import audit
 from leasebeat.cli.doctor import doctor
 from leasebeat.cli.exits import DONE, FAILED, INTERRUPTED, Usage, complain
+from leasebeat.cli.explain import explain
 from leasebeat.cli.history import activity, history, rollback
 from leasebeat.cli.nodes import drain, nodes
 from leasebeat.cli.preview import preview
+from leasebeat.cli.queues import lane, lanes, queues
 from leasebeat.cli.runs import kill, logs, retry, run_now, runs
 from leasebeat.cli.schedules import add, edit, list_, pause, remove, resume, show
 from leasebeat.cli.setup import init
@@ -48,8 +51,13 @@ COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
     "retry": (retry, "leasebeat retry backup@2026-11-20T03:00:00Z"),
     "runs": (runs, "leasebeat runs 'billing/*' --failed --since 24h"),
     "logs": (logs, "leasebeat logs backup"),
+    "explain": (explain, "leasebeat explain backup yesterday 03:00"),
+    "queues": (queues, "leasebeat queues"),
+    "lanes": (lanes, "leasebeat lanes"),
+    "lane": (lane, "leasebeat lane api --size 4"),
     "nodes": (nodes, "leasebeat nodes --all"),
     "drain": (drain, "leasebeat drain web-1 --cordon"),
+    "audit": (audit, "leasebeat audit --from now --reason 'restored the backup of Sunday'"),
     "preview": (preview, "leasebeat preview --cron '0 3 * * *' --timezone Europe/Berlin -n 3"),
     "doctor": (doctor, "leasebeat doctor"),
 }

@@ -13,6 +13,7 @@ from leasebeat.cli.exits import DONE, Usage
 from leasebeat.cli.moments import length
 from leasebeat.cli.options import COMMON, Common, check_count, desk_of, flag
 from leasebeat.cli.output import Column, plain, print_facts, print_json, print_line, print_table, seconds
+from leasebeat.cli.queues import pause_queues
 from leasebeat.cli.runs import RUN_COLUMNS, run_cells, run_record
 from leasebeat.cli.select import is_pattern, named
 from leasebeat.cli.upcoming import Standing, next_of, standings, why_never
@@ -219,21 +220,41 @@ def _show(record: dict[str, object], runs: Sequence[Mapping[str, object]]) -> No
 
 def pause(
     *names: Names,
+    queue: Annotated[
+        list[str] | None,
+        Parameter(name="--queue", help="A queue instead: it goes on filling.", metavar="NAME", negative=""),
+    ] = None,
     every: Annotated[bool, flag("Every schedule.", "--all")] = False,
     kill: Annotated[bool, flag("Also kill what runs or waits of them.")] = False,
     common: Common = COMMON,
 ) -> int:
-    """Pause schedules: nothing of them fires until `resume`."""
+    """Pause schedules: nothing of them fires until `resume`. Or queues: nothing of them starts."""
+    if queue:
+        _check_queues(names, every, kill)
+        return pause_queues(queue, True, common)
     with desk_of(common) as desk:
         return _enable(desk, names, every, False, kill, common)
 
 
 def resume(
-    *names: Names, every: Annotated[bool, flag("Every schedule.", "--all")] = False, common: Common = COMMON
+    *names: Names,
+    queue: Annotated[
+        list[str] | None, Parameter(name="--queue", help="A queue instead.", metavar="NAME", negative="")
+    ] = None,
+    every: Annotated[bool, flag("Every schedule.", "--all")] = False,
+    common: Common = COMMON,
 ) -> int:
-    """Resume paused schedules; what they would have fired meanwhile stays undone."""
+    """Resume paused schedules; what they would have fired meanwhile stays undone. Or paused queues."""
+    if queue:
+        _check_queues(names, every, False)
+        return pause_queues(queue, False, common)
     with desk_of(common) as desk:
         return _enable(desk, names, every, True, False, common)
+
+
+def _check_queues(names: Sequence[str], every: bool, kill: bool) -> None:
+    if names or every or kill:
+        raise Usage("--queue stands alone: pause schedules, and kill their runs, with a command of its own")
 
 
 def _enable(desk: Desk, words: Sequence[str], every: bool, enabled: bool, kill: bool, common: Common) -> int:
