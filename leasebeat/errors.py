@@ -7,6 +7,7 @@
     |   +-- ExpressionError     its `cron` or `timezone` cannot be read
     +-- NotFound                nothing has that name or key (exit code 3)
     +-- Refused                 the state of things forbids it (exit code 4)
+    |   +-- Fenced              a newer attempt of the run has written already
     +-- StoreError              the store answered with an error
     |   +-- Busy                deadlock, lock wait or key conflict: send the same statement again
     |   |   +-- Duplicate       a key of that value is already there
@@ -52,6 +53,10 @@ class NotFound(LeasebeatError):
 
 class Refused(LeasebeatError):
     """That cannot be done in the present state."""
+
+
+class Fenced(Refused):
+    """A newer attempt of the run has written already: roll back and end."""
 
 
 class StoreError(LeasebeatError):
