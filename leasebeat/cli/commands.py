@@ -13,6 +13,7 @@ from cyclopts import App, CoercionError, CycloptsError, Parameter
 from leasebeat import __version__
 from leasebeat.cli.audit import audit
 from leasebeat.cli.doctor import doctor
+from leasebeat.cli.exchange import export, import_
 from leasebeat.cli.exits import DONE, FAILED, INTERRUPTED, Usage, complain
 from leasebeat.cli.explain import explain
 from leasebeat.cli.history import activity, history, rollback
@@ -46,6 +47,8 @@ COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
     "history": (history, "leasebeat history backup"),
     "rollback": (rollback, "leasebeat rollback backup 1"),
     "activity": (activity, "leasebeat activity --since 24h"),
+    "export": (export, "leasebeat export"),
+    "import": (import_, "leasebeat import schedules.toml --dry-run"),
     "run": (run_now, "leasebeat run backup --wait"),
     "kill": (kill, "leasebeat kill backup@2026-11-20T03:00:00Z"),
     "retry": (retry, "leasebeat retry backup@2026-11-20T03:00:00Z"),
@@ -66,9 +69,35 @@ COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
 
 def application() -> App:
     """The command line, ready to parse."""
-    app = App(
-        name="leasebeat",
-        help="Cron for a fleet: schedules are rows, every due instant is opened by one node.",
+    app = _app("leasebeat", "Cron for a fleet: schedules are rows, every due instant is opened by one node.")
+    groups: dict[str, App] = {}
+    for name, (function, example) in COMMANDS.items():
+        group, _, inner = name.partition(" ")
+        epilogue = f"Example: {example}"
+        if inner:
+            if group not in groups:
+                groups[group] = _app(group, _GROUPS[group])
+                app.command(groups[group])
+            groups[group].command(function, name=inner, help_epilogue=epilogue)
+        elif group in _GROUPS:
+            groups[group] = _app(group, epilogue=epilogue)
+            groups[group].default(function)
+            app.command(groups[group])
+        else:
+            app.command(function, name=name, help_epilogue=epilogue)
+    app.command(worker, name="worker", help_flags=[])
+    return app
+
+
+_GROUPS = {"calendar": "Look at calendars, and import them.", "import": ""}
+"""Commands that have commands of their own, and what they are for where they do nothing by themselves."""
+
+
+def _app(name: str, text: str | None = None, epilogue: str | None = None) -> App:
+    return App(
+        name=name,
+        help=text,
+        help_epilogue=epilogue,
         version=__version__,
         help_format="plaintext",
         help_formatter="plain",
@@ -77,10 +106,6 @@ def application() -> App:
         print_error=False,
         suppress_keyboard_interrupt=False,
     )
-    for name, (function, example) in COMMANDS.items():
-        app.command(function, name=name, help_epilogue=f"Example: {example}")
-    app.command(worker, name="worker", help_flags=[])
-    return app
 
 
 def run(words: Sequence[str]) -> int:

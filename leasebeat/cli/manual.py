@@ -60,7 +60,7 @@ def _help(name: str) -> str:
 
     text = io.StringIO()
     console = Console(file=text, width=_WIDTH, force_terminal=False, _environ={})
-    application().help_print([name], console=console)
+    application().help_print(name.split(), console=console)
     lines = [line.rstrip() for line in text.getvalue().split("Example: ")[0].strip().splitlines()]
     return "\n".join(lines) + "\n"
 

@@ -37,9 +37,14 @@ def another_version(lb: Commands) -> None:
     lb.json("edit", "backup", "--set", "retries=3")
 
 
+def a_file(lb: Commands) -> None:
+    lb.json("export", "--file", "schedules.toml")
+
+
 BEFORE: dict[str, Callable[[Commands], None]] = {
     "add": lambda lb: lb.json("remove", "backup"),
     "rollback": another_version,
+    "import": a_file,
     "kill": a_queued_run,
     "retry": a_failed_run,
     "logs": a_failed_run,
