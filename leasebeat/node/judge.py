@@ -7,13 +7,13 @@ write.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 from leasebeat.errors import DefinitionError
 from leasebeat.executors import rules
+from leasebeat.model import alert
 from leasebeat.model.instant import DAY
 from leasebeat.model.schedule import RowDict, Schedule, schedule_from_row
 from leasebeat.store.base import MOST_SHARDS
@@ -21,12 +21,6 @@ from leasebeat.triggers import trigger_for
 
 ARGS_KEYS: dict[str, frozenset[str]] = {kind: frozenset(checks) for kind, checks in rules.ARGS.items()}
 """The keys of `args` that each kind knows."""
-
-BUILT: dict[str, tuple[object, ...]] = {
-    "alert": (None,),
-}
-"""What this build can do with each column; a row that asks for more is refused, never run differently."""
-
 
 _TEN_YEARS_S = 315_360_000.0
 _LAST = 2_900_000 * DAY  # some time in the year 9909
@@ -48,26 +42,18 @@ def judge(row: RowDict) -> Schedule:
     """The schedule that a row describes. Raises DefinitionError, all problems in one message."""
     schedule = schedule_from_row(row)
     problems = [
-        *_not_built(schedule),
         *_unknown_words(schedule),
         *_out_of_bounds(schedule),
         *_shards(schedule),
         *_follows(schedule),
         *rules.problems(schedule),
+        *alert.problems(schedule.alert),
         *_calendar(schedule),
         *_unusable(schedule),
     ]
     if problems:
         raise DefinitionError("; ".join(problems))
     return schedule
-
-
-def _not_built(schedule: Schedule) -> Iterator[str]:
-    for column, values in BUILT.items():
-        value = getattr(schedule, column)
-        if value not in values:
-            known = " or ".join(_as_written(known) for known in values)
-            yield f"{column} = {_as_written(value)} is not built yet; this version knows {known}"
 
 
 WORDS: dict[str, frozenset[str]] = {
@@ -88,7 +74,7 @@ def _unknown_words(schedule: Schedule) -> Iterator[str]:
     for column, words in WORDS.items():
         value = getattr(schedule, column)
         if value not in words:
-            yield f"{column} = {_as_written(value)} is unknown; expected {' or '.join(sorted(words))}"
+            yield f"{column} = {value} is unknown; expected {' or '.join(sorted(words))}"
     if schedule.route not in ROUTES and not schedule.node_name:
         yield (
             f"route = {schedule.route} is unknown; expected {', '.join(sorted(ROUTES))},"
@@ -103,7 +89,7 @@ def _shards(schedule: Schedule) -> Iterator[str]:
         yield f"shards = {schedule.shards} is out of bounds; expected 1 to {MOST_SHARDS:,}"
     if schedule.shard_args is not None and len(schedule.shard_args) != schedule.shards:
         count = len(schedule.shard_args)
-        yield f"shard_args has {count} parameters, and shards = {schedule.shards}; expected one for each shard"
+        yield f"shard_args has {count} parameters, and shards = {schedule.shards}; expected one for each"
     if schedule.route == "all" and schedule.shards != 1:
         yield f"shards = {schedule.shards} with route = all; expected shards = 1: each node gets one run"
 
@@ -121,15 +107,6 @@ def _follows(schedule: Schedule) -> Iterator[str]:
         yield f"after names {twice[0]!r} twice"
     if schedule.name in schedule.after:
         yield f"after makes a cycle: {schedule.name} -> {schedule.name}"
-
-
-def _as_written(value: object) -> str:
-    """A value as people write it into the table."""
-    if value is None or value == ():
-        return "NULL"
-    if isinstance(value, float):
-        return f"{value:g}"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _out_of_bounds(schedule: Schedule) -> Iterator[str]:
