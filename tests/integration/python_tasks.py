@@ -161,3 +161,14 @@ def prints_later() -> None:
 
 
 NOT_A_FUNCTION = 3
+
+
+def follows() -> list[dict[str, object]]:
+    return [{**each, "seen": True} for each in leasebeat.current_run().upstream]
+
+
+def deep() -> list[object]:
+    nested: list[object] = []
+    for _ in range(31):
+        nested = [nested]
+    return nested

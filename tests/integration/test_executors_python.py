@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,14 @@ def both(request: pytest.FixtureRequest) -> PythonBench:
 # -- in both isolations
 
 
+def test_a_follower_is_told_what_became_of_its_upstreams(both: PythonBench) -> None:
+    upstream = [{"key": "a@2026-11-20T03:00:00Z", "status": "failed", "result": {"name": "Grüße"}}]
+    what = launch(f"{MODULE}:follows", kind="python")
+    both.bench.start(replace(what, upstream=json.dumps(upstream, ensure_ascii=False)), both.executor)
+    assert json.loads(both.bench.next()[1].result or "") == [{**upstream[0], "seen": True}]
+    assert both.result("follows") == []
+
+
 def test_what_a_function_returns_is_the_result(both: PythonBench) -> None:
     assert both.result("add", {"a": 2, "b": 40}) == {"sum": 42}
     assert both.run("nothing").result is None
@@ -120,7 +129,8 @@ def test_a_function_that_cannot_be_found_did_not_start(both: PythonBench, comman
 
 
 @pytest.mark.parametrize(
-    ("function", "reason"), [("thing", "is not JSON"), ("large", "more than 65,536 bytes")]
+    ("function", "reason"),
+    [("thing", "is not JSON"), ("large", "more than 65,536 bytes"), ("deep", "more than 31 deep")],
 )
 def test_a_result_that_cannot_be_kept_is_told(both: PythonBench, function: str, reason: str) -> None:
     outcome = both.run(function)
