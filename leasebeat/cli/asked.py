@@ -85,7 +85,7 @@ def _date(words: str, zone: ZoneInfo, now: Instant) -> date | None:
 
 
 def _moment(words: str, zone: ZoneInfo, now: Instant) -> Asked:
-    day, _, rest = words.replace("T", " ", 1).partition(" ")
+    day, _, rest = re.sub(r"(?<=[0-9])T(?=[0-9])", " ", words).partition(" ")
     if _TIME.fullmatch(words):
         return _clock_time(words, zone, now)
     if (found := _date(day, zone, now)) is not None and _TIME.fullmatch(rest):

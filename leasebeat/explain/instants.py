@@ -1,7 +1,7 @@
 """The instants that a schedule had, by the versions that were in force. Pure.
 
-Also those that it would have had, were it not paused, or outside its window, or left out by a calendar:
-they are what people ask about.
+Also those that it would have had, were it not paused, or outside its window, or left out by a calendar
+or a change of the clocks: they are what people ask about.
 """
 
 from __future__ import annotations
@@ -35,5 +35,5 @@ def last_had(history: History, moment: Instant) -> Instant | None:
 
 
 def _triggers(reign: Reign) -> list[Trigger]:
-    both = () if reign.deleted else (reign.trigger, reign.bare)
+    both = () if reign.deleted else (reign.trigger, reign.bare, reign.generous)
     return [each for each in both if each is not None]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leasebeat.explain.absent import not_due
+from leasebeat.explain.codes import Code
 from leasebeat.explain.reigns import Record
 from leasebeat.explain.scene import Fire, Scene, Verdict, gap_at, nodes_for, span_text
 from leasebeat.explain.waiting import waiting
@@ -213,7 +214,7 @@ def _running(scene: Scene, row: Record) -> Verdict:
     silent = node is not None and scene.now - node["beat_at"] > LEASE_BEATS * node["beat_s"] * SECOND
     said = f"that node has not beaten since {to_text(node['beat_at'])}" if silent and node else ""
     kill = "it was asked to end" if row["kill_requested"] else ""
-    return Verdict(row["fire_at"], "running", text).plus(said, kill)
+    return Verdict(row["fire_at"], Code.RUNNING, text).plus(said, kill)
 
 
 def _ended(row: Record) -> Verdict:
@@ -276,7 +277,7 @@ def _missed(scene: Scene, fire: Fire, row: Record) -> Verdict:
     if row["until"]:
         whole = f"{row['missed_count']} instants from {to_text(row['fire_at'])} to {to_text(row['until'])}"
         return Verdict(
-            row["fire_at"], "missed_span", f"missed: {whole} share this row", (row["reason"] or "",)
+            row["fire_at"], Code.MISSED_SPAN, f"missed: {whole} share this row", (row["reason"] or "",)
         )
     role = "dispatch" if code == ReasonCode.MISFIRE else "execute"
     nodes = nodes_for(scene.nodes, role, row["queue"] if role == "execute" else None)

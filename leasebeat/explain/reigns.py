@@ -50,6 +50,11 @@ class Reign:
         return trigger_for(replace(self.schedule, calendar_days=None)) if self.schedule else None
 
     @property
+    def generous(self) -> Trigger | None:
+        """Its instants with everything that a change of the clocks could leave."""
+        return trigger_for(replace(self.schedule, dst="both")) if self.schedule else None
+
+    @property
     def change(self) -> str:
         """What it changed, in words; empty where nobody knows."""
         pairs = (self.diff or {}).items()

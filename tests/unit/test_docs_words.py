@@ -16,6 +16,7 @@ from leasebeat import CurrentRun, settings
 from leasebeat.errors import ExpressionError
 from leasebeat.executors import arguments, environment, http
 from leasebeat.executors.base import Launch
+from leasebeat.explain.codes import Code
 from leasebeat.model.instant import SECOND, from_text, to_text
 from leasebeat.model.node import NodeState
 from leasebeat.model.run import TRANSITIONS, OutcomeKind, ReasonCode, RunKey, Status
@@ -71,6 +72,11 @@ def values(kind: type[StrEnum]) -> list[str]:
 )
 def test_the_glossary_has_the_words_of_the_code_in_its_order(heading: str, known: list[str]) -> None:
     assert [words(row[0])[0] for row in table(section("glossary.md", heading))] == known
+
+
+def test_the_page_on_explain_has_every_answer_in_the_order_of_the_code() -> None:
+    rows = table(section("explain.md", "The answers"))
+    assert [words(row[0])[0] for row in rows] == values(Code)
 
 
 def test_the_glossary_has_the_statuses_and_which_may_follow_which() -> None:
