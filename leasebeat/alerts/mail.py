@@ -40,5 +40,6 @@ def _letter(address: str, event: AlertEvent, held_back: int) -> EmailMessage:
     told = event.fields() | {"held_back": held_back}
     text = told.pop("text")
     facts = "\n".join(f"{name}: {value}" for name, value in told.items())
-    letter.set_content(f"{text}\n\n{facts}\n")
+    # What a task said may hold halves of characters, which no letter can.
+    letter.set_content(f"{text}\n\n{facts}\n".encode(errors="replace").decode())
     return letter

@@ -66,7 +66,7 @@ def problems(alert: Mapping[str, object] | None) -> Iterator[str]:
             yield f"alert.{name} = {value!r}: expected {expected}"
 
 
-_ADDRESS = re.compile(r"[\w.+%=/!#$&'*?^`{|}~-]+(@[\w.-]+)?")
+_ADDRESS = re.compile(r"[\w.+%=/!#$&'*?^`{|}~-]+(@[\w.-]+)?", re.ASCII)
 
 
 def _is_command(value: object) -> bool:

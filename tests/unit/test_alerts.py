@@ -256,13 +256,15 @@ def test_a_letter_goes_through_the_hosts_sendmail(tmp_path: Path) -> None:
     kept = Kept()
     mailer = sendmail(tmp_path, f'echo "$@" > {tmp_path}/args; cat > {tmp_path}/letter')
     routes = Routes(SystemRuntime(), kept, lambda _: True, mailer)
-    event = replace(about("a", AlertRule(mail="ops@example.com, root")), text="Grüße\n.\nfrom exit code 3")
+    event = replace(
+        about("a", AlertRule(mail="ops@example.com, root")), text="Grüße \ud800\n.\nfrom exit code 3"
+    )
     routes.deliver(event, 2)
     letter = message_from_bytes((tmp_path / "letter").read_bytes(), policy=policy.default)
     assert (letter["To"], letter["Subject"]) == ("ops@example.com, root", "Leasebeat: a: failed")
     assert (tmp_path / "args").read_text() == "-t -i\n"
     body = letter.get_content().splitlines()
-    assert body[:3] == ["Grüße", ".", "from exit code 3"]
+    assert body[:3] == ["Grüße ?", ".", "from exit code 3"]
     assert {"schedule: a", "reason: failed", "held_back: 2"} <= set(body)
     assert not kept.told
 

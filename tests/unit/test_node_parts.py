@@ -112,6 +112,7 @@ def test_a_good_row_is_a_schedule():
         ("alert", '{"command": " "}', "alert.command = ' ': expected a shell command"),
         ("alert", '{"mail": "a@b\\nBcc: c@d"}', "alert.mail = .*: expected an address"),
         ("alert", '{"mail": "a@b\\n"}', "alert.mail = .*: expected an address"),
+        ("alert", '{"mail": "grüße@b"}', "alert.mail = .*: expected an address"),
         ("alert", '{"mail": ""}', "alert.mail = '': expected an address"),
         ("alert", '{"on": ["purged"]}', "alert.on = .*: expected a list of some of failed, timed_out"),
         ("alert", '{"on": []}', "alert.on"),
