@@ -132,9 +132,10 @@ def _command(launch: Launch) -> tuple[str | int, ...]:
 
 
 def _message(launch: Launch) -> str:
-    """Text as it is, all else as JSON."""
+    """Text as it is, all else as JSON. Raises ValueError for text with halves of characters."""
     given = resolve(launch.args["message"], "args.message") if "message" in launch.args else _told(launch)
-    return given if isinstance(given, str) else json.dumps(given)
+    text = given if isinstance(given, str) else json.dumps(given)
+    return text.encode().decode()
 
 
 def _told(launch: Launch) -> dict[str, object]:

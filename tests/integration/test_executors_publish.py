@@ -95,6 +95,13 @@ def test_a_channel_reaches_who_listens_and_the_result_is_how_many(publisher: Pub
         assert json.loads(listener.get_message(timeout=5)["data"]) == ["é"]
 
 
+def test_text_that_no_message_can_hold_is_not_published(publisher: Publisher, client: Any) -> None:
+    outcome = publisher.run("list:a", {"message": "\ud800"})
+    assert (outcome.kind, client.llen("a")) == (OutcomeKind.START_FAILED, 0)
+    assert outcome.reason.startswith("nothing was published: 'utf-8' codec can't encode")
+    assert publisher.run("list:a", {"message": ["\ud800"]}).kind is OK
+
+
 def test_an_error_of_redis_is_a_failure_that_says_it(publisher: Publisher, client: Any) -> None:
     client.set("events", "no stream")
     outcome = publisher.run("stream:events")
