@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from leasebeat.errors import Duplicate
 from leasebeat.model.instant import DAY, Instant, Micros
 from leasebeat.model.run import RunKey
 from leasebeat.store.base import AuditLook, OpenRow
-from leasebeat.testing.simstore.base import Base, WatermarkMove, serial_locks
+from leasebeat.testing.simstore.base import Base, WatermarkMove
+from leasebeat.testing.simstore.following import FollowStatements
 from leasebeat.testing.simstore.locks import GAP, Statement
-from leasebeat.testing.simstore.tables import PRESENT_STATES, QUEUED, Run
+from leasebeat.testing.simstore.tables import PRESENT_STATES
 
 
-class AuditStatements(Base):
+class AuditStatements(FollowStatements):
     """The auditor's role, its look at what is missing, and its watermark."""
 
     def lead(self, node_id: str, lease: Micros) -> Statement[bool]:
@@ -62,47 +62,22 @@ class AuditStatements(Base):
     def open_missing(self, node_id: str, term: int, rows: Sequence[OpenRow], lag: Micros) -> Statement[int]:
         now, began = self.now(), self.true_now()
         wanted = [row for row in rows if self._may_audit(node_id, term, row, now - lag)]
+        born = [(self.opened(row, "audit", now), row.overlap) for row in wanted]
         txn = self.begin()
         try:
             yield GAP
-            for row in wanted:
-                yield from txn.take([("run", row.key), *serial_locks([row.serial])])
-                if row.key in self.runs.rows:
-                    raise Duplicate(f"run {row.key} is there")
-            yield GAP
-            for row in wanted:
-                self.runs.insert(self._audited(row, now), "open_missing", now, began)
+            yield from self.insert_all(txn, "open_missing", born, now, began)
         finally:
             txn.release()
-        return len(wanted)
+        return len(born)
+
+    def catch_up_until(self) -> Instant:
+        return max((run.ready_at for run in self.runs.queued.values() if run.origin == "audit"), default=0)
 
     def _may_audit(self, node_id: str, term: int, row: OpenRow, latest: Instant) -> bool:
         if "term" not in self.without and (self.role.holder, self.role.term) != (node_id, term):
             return False
-        if row.key in self.runs.rows or row.key.fire_at > latest:
-            return False
-        if row.version is None:
-            return row.key.schedule_id not in self.schedules.rows
-        version = self.schedules.by_id.get(row.version)
-        if version is None or not self.schedules.current(version):
-            return False
-        return row.status != QUEUED or version.runs_as != 0
-
-    def _audited(self, row: OpenRow, now: Instant) -> Run:
-        version = self.schedules.by_id.get(row.version or 0) or self.schedules.newest(row.key.schedule_id)
-        run = Run(row.key, row.status, "audit", now + row.delay)
-        run.version = version.runs_as if version else None
-        run.queue, run.priority = row.queue, row.priority
-        run.reason_code, run.reason = row.reason_code, row.reason
-        run.until, run.missed_count = row.until, row.missed_count
-        run.expires_at = now + row.delay + row.grace
-        if row.status == QUEUED and row.serial is not None and row.serial in self.runs.holding:
-            run.status, run.reason_code, run.reason = "skipped", "overlap", f"overlap: {row.serial}"
-        if run.status == QUEUED:
-            run.serial = run.serial_held = row.serial
-        else:
-            run.finished_at = now
-        return run
+        return row.key.fire_at <= latest and self.may_be(row)
 
 
 class RetentionStatements(Base):
@@ -112,7 +87,9 @@ class RetentionStatements(Base):
         yield GAP
         edge = min(before, self.role.watermark or 0, self.now() - DAY)
         old = sorted(
-            key for key, run in self.runs.rows.items() if run.status == status and key.fire_at < edge
+            key
+            for key, run in self.runs.rows.items()
+            if run.status == status and key.fire_at < edge and run.follow is None
         )
         for key in old[:limit]:
             self.runs.delete(self.runs.rows[key])
@@ -158,7 +135,11 @@ class RetentionStatements(Base):
     def remove_oldest_successes(self, limit: int) -> Statement[int]:
         yield GAP
         edge = min(self.role.watermark or 0, self.now() - DAY)
-        old = sorted(k for k, run in self.runs.rows.items() if run.status == "succeeded" and k.fire_at < edge)
+        old = sorted(
+            key
+            for key, run in self.runs.rows.items()
+            if run.status == "succeeded" and key.fire_at < edge and run.follow is None
+        )
         for key in old[:limit]:
             self.runs.delete(self.runs.rows[key])
         return len(old[:limit])

@@ -52,7 +52,15 @@ class RowChange(NamedTuple):
     watermark: Instant | None = None  #: as it stood at the commit
 
 
-Event = RunChange | NodeChange | WatermarkMove | RowChange
+class Replaced(NamedTuple):
+    """A run was asked to end because a later one of its serial was opened."""
+
+    at: Instant
+    key: RunKey
+    by: RunKey
+
+
+Event = RunChange | NodeChange | WatermarkMove | RowChange | Replaced
 
 
 class Base:
@@ -72,6 +80,9 @@ class Base:
         self.attempts: dict[tuple[RunKey, int], Attempt] = {}
         self.outputs: dict[tuple[RunKey, int], bytes] = {}
         self.paused_queues: set[str] = set()
+        self.lane_sizes: dict[str, int] = {}
+        self.edges: set[tuple[int, int]] = set()  #: `schedule_after`: (upstream, follower)
+        self._upstreams: frozenset[int] = frozenset()
         self.installation_id = "simulated"
 
     def begin(self) -> Txn:
@@ -82,6 +93,37 @@ class Base:
         """The guard of claims and pulls: live by its row, with a beat younger than its lease."""
         node = self.nodes.get(node_id)
         return node is not None and node.state == "live" and node.beat_at >= now - node.lease
+
+    def set_edges(self, edges: Iterable[tuple[int, int]]) -> None:
+        """Make `schedule_after` say these."""
+        self.edges = set(edges)
+        self._upstreams = frozenset(upstream for upstream, _ in self.edges)
+
+    def mark(self, schedule_id: int) -> int | None:
+        """The column `follow` of a run that ends now."""
+        return 1 if schedule_id in self._upstreams and "follow_mark" not in self.without else None
+
+    def end_run(
+        self,
+        run: Run,
+        statement: str,
+        now: Instant,
+        writer: tuple[str, int] | None = None,
+        **values: object,
+    ) -> None:
+        """Set the columns that every end sets, and those given."""
+        self.runs.change(
+            run,
+            statement,
+            now,
+            writer,
+            serial=None,
+            serial_held=None,
+            lane_slot=None,
+            finished_at=now,
+            follow=self.mark(run.key.schedule_id),
+            **values,
+        )
 
     def _journal_run(
         self,
@@ -107,6 +149,9 @@ class Base:
                 began,
                 run.version,
                 run.origin,
+                run.ready_at,
+                run.serial_held,
+                run.reason_code,
             )
         )
 
@@ -119,3 +164,8 @@ def run_locks(keys: Iterable[RunKey]) -> list[Key]:
 def serial_locks(serials: Iterable[str | None]) -> list[Key]:
     """The locks of those values of the unique key `serial_held`."""
     return [("serial", serial) for serial in serials if serial is not None]
+
+
+def slot_locks(slots: Iterable[str | None]) -> list[Key]:
+    """The locks of those values of the unique key `lane_slot`."""
+    return [("slot", slot) for slot in slots if slot is not None]

@@ -9,14 +9,14 @@ from leasebeat.model.instant import Instant
 from leasebeat.model.node import Member, NodeFacts, NodeState, Vitals
 from leasebeat.store.base import Poll, Role
 from leasebeat.testing.simstore.base import NodeChange
-from leasebeat.testing.simstore.ending import EndingStatements
+from leasebeat.testing.simstore.following import FollowStatements
 from leasebeat.testing.simstore.locks import GAP, Statement
 from leasebeat.testing.simstore.tables import PRESENT_STATES, NodeRow
 
 _UNSEEN: tuple[Instant, Instant, tuple[Member, ...]] = (1, 0, ())
 
 
-class NodeStatements(EndingStatements):
+class NodeStatements(FollowStatements):
     """Nodes join, beat, and are declared dead."""
 
     _seen = _UNSEEN  #: (from, until) in store time, and the members that a look between them shows
@@ -39,6 +39,8 @@ class NodeStatements(EndingStatements):
             any(node not in self.present for node in self.runs.running),
             sweep,
             Role(role.holder, role.term, role.expires_at is None or role.expires_at < now, role.watermark),
+            bool(self.runs.following),
+            frozenset(self.paused_queues),
         )
 
     def _members(self, now: Instant) -> tuple[Member, ...]:

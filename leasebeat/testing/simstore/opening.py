@@ -1,51 +1,20 @@
-"""Statements that open runs and take them: claim, pull, start."""
+"""Statements that open the fires of an instant: claim, claim_rest, and what became of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from leasebeat.errors import Duplicate
-from leasebeat.model.instant import Instant, Micros
+from leasebeat.model.instant import Instant
 from leasebeat.model.run import RunKey
-from leasebeat.store.base import (
-    CLAIM_REACH,
-    START_FAILED_AWAY,
-    Answer,
-    Candidate,
-    ClaimAnswer,
-    Claimed,
-    ClaimRow,
-    OwnRun,
-)
-from leasebeat.testing.simstore.base import Base, run_locks, serial_locks
+from leasebeat.store.base import CLAIM_REACH, Answer, ClaimAnswer, Claimed, ClaimRow
 from leasebeat.testing.simstore.locks import GAP, Key, Statement
+from leasebeat.testing.simstore.serials import SerialStatements
 from leasebeat.testing.simstore.tables import QUEUED, RUNNING, Run
 
 
-class OpeningStatements(Base):
-    """Fires become rows, rows become work."""
-
-    def mine(self, node_id: str, settle: Micros) -> list[OwnRun]:
-        runs = self.runs.running.get(node_id)
-        if not runs:
-            return []
-        settled = self.now() - settle
-        return [
-            OwnRun(
-                key=run.key,
-                attempt=run.attempt,
-                claimed_at=run.claimed_at or 0,
-                started_at=run.started_at,
-                version=run.version or 0,
-                args=run.args,
-                failures=run.failures,
-                take_overs=run.take_overs,
-                reason_code=run.reason_code,
-                kill_requested=run.kill_requested,
-                settled=(run.claimed_at or 0) < settled,
-            )
-            for run in runs.values()
-        ]
+class OpeningStatements(SerialStatements):
+    """Fires become rows."""
 
     def claim(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> Statement[Claimed]:
         now, began = self.now(), self.true_now()
@@ -67,23 +36,18 @@ class OpeningStatements(Base):
 
     def claim_rest(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> Statement[int]:
         now, began = self.now(), self.true_now()
-        wanting = self.runs.wanting
-        wanted = [
-            row
+        born = [
+            (self._born(node_id, fire_at, row, now), row.overlap)
             for row in self._may_open(node_id, fire_at, rows, now)
-            if row.serial is not None and row.serial in wanting and row.overlap == "skip"
+            if self.fits(RunKey(fire_at, row.schedule_id, row.shard), row.shards)
         ]
         txn = self.begin()
         try:
             yield GAP
-            yield from txn.take(run_locks(RunKey(fire_at, row.schedule_id, row.shard) for row in wanted))
-            self._refuse_rows(fire_at, wanted)
-            yield GAP
-            for row in wanted:
-                self.runs.insert(self._skipped(fire_at, row, now), "claim_rest", now, began)
+            yield from self.insert_all(txn, "claim_rest", born, now, began)
         finally:
             txn.release()
-        return len(wanted)
+        return len(born)
 
     def claim_answer(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> list[ClaimAnswer]:
         now = self.now()
@@ -101,97 +65,6 @@ class OpeningStatements(Base):
                 wait = fire_at - now if answer == "early" else 0
                 answers.append(ClaimAnswer(row.schedule_id, row.shard, answer, wait=wait))
         return answers
-
-    def pull_look(self, node_id: str, queue: str, limit: int) -> list[Candidate]:
-        now = self.now()
-        if queue in self.paused_queues:
-            return []
-        found = [
-            run
-            for run in self.runs.queued.values()
-            if run.queue == queue and run.ready_at <= now and self.may_pull(node_id, run, now)
-        ]
-        found.sort(key=lambda run: (-run.priority, run.ready_at, run.key))
-        return [Candidate(run.key, run.attempt) for run in found[:limit]]
-
-    def may_pull(self, node_id: str, run: Run, now: Instant) -> bool:
-        """Whether a queued run that is ready may be pulled by that node."""
-        if run.version is None or run.kill_requested:
-            return False
-        if run.attempt == 0 and run.expires_at is not None and run.expires_at <= now:
-            return False
-        if run.pinned_node_id is not None and run.pinned_node_id != node_id:
-            return False
-        if run.serial is not None and run.serial_held is None and run.serial in self.runs.holding:
-            return False
-        if (
-            run.reason_code == "start_failed"
-            and run.node_id == node_id
-            and run.ready_at > now - START_FAILED_AWAY
-        ):
-            return False
-        schedule = self.schedules.rows.get(run.key.schedule_id)
-        return (
-            run.attempt > 0 or run.origin == "manual" or (schedule is not None and bool(schedule["enabled"]))
-        )
-
-    def pull(self, node_id: str, rows: Sequence[Candidate], limit: int) -> Statement[int]:
-        now = self.now()
-        txn = self.begin()
-        try:
-            runs: list[Run] = []
-            for row in rows:
-                run = self.runs.rows.get(row.key)
-                if run is None or len(runs) >= limit or not txn.try_take(("run", row.key)):
-                    continue  # locked by another statement: passed over, never waited for
-                if run.status == QUEUED and run.attempt == row.attempt and not run.kill_requested:
-                    runs.append(run)
-            yield GAP
-            yield from txn.take([("node", node_id)])
-            if not self.is_live(node_id, now):
-                return 0
-            yield from txn.take(serial_locks(run.serial for run in runs))
-            for run in runs:
-                if run.serial is not None and self.runs.holding.get(run.serial, run) is not run:
-                    raise Duplicate(f"serial {run.serial} is held")
-            yield GAP
-            for run in runs:
-                again = 0 if run.take_overs and "attempt_plus_one" in self.without else 1
-                self.runs.change(
-                    run,
-                    "pull",
-                    now,
-                    status=RUNNING,
-                    node_id=node_id,
-                    attempt=run.attempt + again,
-                    claimed_at=max(now, (run.claimed_at or 0) + 1),
-                    serial_held=run.serial,
-                    started_at=None,
-                )
-        finally:
-            txn.release()
-        return len(runs)
-
-    def start(self, node_id: str, rows: Sequence[Candidate]) -> Statement[int]:
-        now = self.now()
-        txn = self.begin()
-        try:
-            yield GAP
-            yield from txn.take(run_locks(sorted(row.key for row in rows)))
-            matched = [run for row in rows if (run := self.held_by(node_id, row.key, row.attempt))]
-            yield GAP
-            for run in matched:
-                run.started_at = run.started_at or now
-        finally:
-            txn.release()
-        return len(matched)
-
-    def held_by(self, node_id: str, key: RunKey, attempt: int) -> Run | None:
-        """The row if that attempt of that node is running."""
-        run = self.runs.rows.get(key)
-        if run is None or run.status != RUNNING or run.node_id != node_id:
-            return None
-        return run if run.attempt == attempt else None
 
     def _may_open(
         self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow], now: Instant
@@ -245,26 +118,35 @@ class OpeningStatements(Base):
                 raise Duplicate(f"run {fire_at}, {row.schedule_id}, {row.shard} is there")
 
     def _claimed(self, node_id: str, fire_at: Instant, row: ClaimRow, now: Instant) -> Run:
-        run = _new_run(fire_at, row, RUNNING if row.run else QUEUED)
+        key = RunKey(fire_at, row.schedule_id, row.shard)
+        run = Run(key, _status(node_id, row), "trigger", fire_at + row.delay)
         run.version = self.schedules.by_id[row.version].runs_as
+        run.queue, run.priority = row.queue, row.priority
+        run.lane, run.shards, run.pinned_node_id = row.lane, row.shards, row.pinned_node_id
+        run.expires_at = fire_at + row.delay + row.grace
         run.serial = run.serial_held = row.serial
-        if row.run:
+        if run.status == RUNNING:
             run.node_id, run.attempt, run.claimed_at = node_id, 1, now
         return run
 
-    def _skipped(self, fire_at: Instant, row: ClaimRow, now: Instant) -> Run:
-        run = _new_run(fire_at, row, "skipped")
-        run.version = self.schedules.by_id[row.version].runs_as
-        run.reason_code, run.reason, run.finished_at = "overlap", f"overlap: {row.serial}", now
+    def _born(self, node_id: str, fire_at: Instant, row: ClaimRow, now: Instant) -> Run:
+        """The row as `claim` makes it, but for what stands in its way."""
+        key = RunKey(fire_at, row.schedule_id, row.shard)
+        verdict = self.verdict(key, row.serial, row.overlap, _status(node_id, row))
+        run = self._claimed(node_id, fire_at, row, now)
+        run.status, run.reason = verdict.status, verdict.reason
+        run.serial, run.serial_held = verdict.serial, verdict.serial_held
+        if run.status != RUNNING:
+            run.node_id, run.attempt, run.claimed_at = None, 0, None
+        if run.status == "skipped":
+            run.reason_code, run.finished_at, run.expires_at = "overlap", now, None
+            run.follow = self.mark(row.schedule_id)
         return run
 
 
-def _new_run(fire_at: Instant, row: ClaimRow, status: str) -> Run:
-    run = Run(RunKey(fire_at, row.schedule_id, row.shard), status, "trigger", fire_at + row.delay)
-    run.queue = row.queue
-    run.priority = row.priority
-    run.expires_at = fire_at + row.delay + row.grace
-    return run
+def _status(node_id: str, row: ClaimRow) -> str:
+    here = row.lane is None and row.delay == 0 and row.pinned_node_id in (None, node_id)
+    return RUNNING if row.run and here else QUEUED
 
 
 def _opening_locks(fire_at: Instant, rows: Sequence[ClaimRow]) -> list[Key]:

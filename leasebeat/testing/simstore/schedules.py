@@ -194,6 +194,6 @@ class Edits(Base):
         run = self.runs.rows.get(key)
         if run is None or run.status not in (QUEUED, RUNNING):
             return False
-        run.kill_requested = True
+        run.kill_requested = 1
         self.runs.kills += 1
         return True

@@ -13,6 +13,9 @@ from leasebeat.model.schedule import PEOPLES_COLUMNS, RowDict
 from leasebeat.store.base import Version
 
 QUEUED, RUNNING = "queued", "running"
+Fire = tuple[Instant, int]
+"""(fire_at, schedule_id)."""
+
 PRESENT_STATES = frozenset({"live", "cordoned", "draining"})
 
 
@@ -27,8 +30,11 @@ class Run:
         "expires_at",
         "failures",
         "finished_at",
+        "follow",
         "key",
         "kill_requested",
+        "lane",
+        "lane_slot",
         "missed_count",
         "node_id",
         "origin",
@@ -42,6 +48,7 @@ class Run:
         "result",
         "serial",
         "serial_held",
+        "shards",
         "started_at",
         "status",
         "take_overs",
@@ -76,7 +83,21 @@ class Run:
         self.result: str | None = None
         self.until: Instant | None = None
         self.missed_count: int | None = None
-        self.kill_requested = False
+        self.kill_requested = 0  #: 1: somebody asked for it; 2: a later run takes its place
+        self.lane: str | None = None
+        self.lane_slot: str | None = None
+        self.shards = 1
+        self.follow: int | None = None  #: 1: it has ended, and nobody has looked at its followers yet
+
+    @property
+    def open(self) -> bool:
+        """Whether it has not ended."""
+        return self.status in (QUEUED, RUNNING)
+
+    @property
+    def fire(self) -> Fire:
+        """What it is a shard of."""
+        return self.key.fire_at, self.key.schedule_id
 
 
 class RunChange(NamedTuple):
@@ -95,6 +116,9 @@ class RunChange(NamedTuple):
     began: Instant  #: true time at which its statement took its snapshot; of inserts only
     version: int | None
     origin: str
+    ready_at: Instant
+    serial_held: str | None
+    reason_code: str | None
 
 
 JournalRun = Callable[[str, Run, str | None, Instant, tuple[str, int] | None, Instant], None]
@@ -103,7 +127,19 @@ JournalRun = Callable[[str, Run, str | None, Instant, tuple[str, int] | None, In
 class Runs:
     """The table `runs` and its indexes."""
 
-    __slots__ = ("_journal", "holding", "kills", "queued", "rows", "running", "wanting")
+    __slots__ = (
+        "_journal",
+        "fires",
+        "following",
+        "holding",
+        "in_lanes",
+        "kills",
+        "of_schedule",
+        "queued",
+        "rows",
+        "running",
+        "wanting",
+    )
 
     def __init__(self, journal: JournalRun) -> None:
         self._journal = journal
@@ -112,6 +148,10 @@ class Runs:
         self.running: dict[str | None, dict[RunKey, Run]] = {}
         self.wanting: dict[str, dict[RunKey, Run]] = {}  #: serial -> its open runs
         self.holding: dict[str, Run] = {}  #: serial_held, unique
+        self.in_lanes: dict[str, dict[str, Run]] = {}  #: lane -> lane_slot, unique
+        self.fires: dict[Fire, dict[int, Run]] = {}  #: by shard
+        self.of_schedule: dict[int, dict[RunKey, Run]] = {}
+        self.following: dict[RunKey, Run] = {}  #: follow = 1
         self.kills = 0  #: how often a kill was asked for: 0 spares looking
 
     def insert(self, run: Run, statement: str, now: Instant, began: Instant) -> None:
@@ -119,6 +159,8 @@ class Runs:
         if (there := self.rows.get(run.key)) is not None:
             self._unindex(there)
         self.rows[run.key] = run
+        self.fires.setdefault(run.fire, {})[run.key.shard] = run
+        self.of_schedule.setdefault(run.key.schedule_id, {})[run.key] = run
         self._index(run)
         self._journal(statement, run, None, now, None, began)
 
@@ -137,6 +179,18 @@ class Runs:
         """Retention."""
         self._unindex(run)
         del self.rows[run.key]
+        del self.of_schedule[run.key.schedule_id][run.key]
+        shards = self.fires[run.fire]
+        del shards[run.key.shard]
+        if not shards:
+            del self.fires[run.fire]
+
+    def alter(self, run: Run, **values: object) -> None:
+        """Set columns of a row whose status stays as it is."""
+        self._unindex(run)
+        for name, value in values.items():
+            setattr(run, name, value)
+        self._index(run)
 
     def _index(self, run: Run) -> None:
         if run.status == QUEUED:
@@ -147,6 +201,10 @@ class Runs:
             self.wanting.setdefault(run.serial, {})[run.key] = run
         if run.serial_held is not None:
             self.holding[run.serial_held] = run
+        if run.lane is not None and run.lane_slot is not None:
+            self.in_lanes.setdefault(run.lane, {})[run.lane_slot] = run
+        if run.follow:
+            self.following[run.key] = run
 
     def _unindex(self, run: Run) -> None:
         if run.status == QUEUED:
@@ -163,6 +221,10 @@ class Runs:
                 del self.wanting[run.serial]
         if run.serial_held is not None:
             del self.holding[run.serial_held]
+        if run.lane is not None and run.lane_slot is not None:
+            del self.in_lanes[run.lane][run.lane_slot]
+        if run.follow:
+            del self.following[run.key]
 
 
 class NodeRow:
