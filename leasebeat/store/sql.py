@@ -11,6 +11,7 @@ from __future__ import annotations
 from leasebeat.errors import NoStore
 from leasebeat.store.session import Session
 from leasebeat.store.sql_audit import AuditStatements
+from leasebeat.store.sql_follow import FollowStatements
 from leasebeat.store.sql_nodes import NodeStatements
 from leasebeat.store.sql_runs import RunStatements
 from leasebeat.store.sql_schedules import ScheduleStatements
@@ -18,7 +19,7 @@ from leasebeat.store.sql_schedules import ScheduleStatements
 __all__ = ["SqlStore"]
 
 
-class SqlStore(ScheduleStatements, RunStatements, NodeStatements, AuditStatements):
+class SqlStore(ScheduleStatements, RunStatements, FollowStatements, NodeStatements, AuditStatements):
     """The whole port `leasebeat.store.base.Store`."""
 
     def __init__(self, session: Session) -> None:

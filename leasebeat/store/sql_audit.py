@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from leasebeat.model.instant import Instant, Micros
 from leasebeat.model.run import RunKey
 from leasebeat.store.base import AuditLook, OpenRow
-from leasebeat.store.sql_rows import Statements, in_key_order, pack, run_key
+from leasebeat.store.sql_open import OpenStatements
+from leasebeat.store.sql_rows import pack, run_key
 
 
-class AuditStatements(Statements):
+class AuditStatements(OpenStatements):
     """The row `auditor` of `roles`, runs that are missing, and rows that have had their time."""
 
     def lead(self, node_id: str, lease: Micros) -> bool:
@@ -32,25 +33,12 @@ class AuditStatements(Statements):
 
     def open_missing(self, node_id: str, term: int, rows: Sequence[OpenRow], lag: Micros) -> int:
         """Insert them under the auditor's guards; how many."""
-        sent = in_key_order(
-            (
-                *row.key,
-                row.version,
-                row.status,
-                row.reason_code,
-                row.reason,
-                row.queue,
-                row.priority,
-                row.delay,
-                row.grace,
-                row.serial,
-                row.overlap,
-                row.until,
-                row.missed_count,
-            )
-            for row in rows
-        )
-        return self._execute_all("open_missing", sent, node_id=node_id, term=term, lag=lag)
+        return self._open_rows(rows, node_id=node_id, term=term, lag=lag, origin="audit")
+
+    def catch_up_until(self) -> Instant:
+        """The latest ready_at of queued runs that the audit opened; 0 if there are none."""
+        (record,) = self._session.query("catch_up_until")
+        return record["ready_at"] or 0
 
     def move_watermark(
         self, node_id: str, term: int, old: Instant | None, cut: Instant, lease: Micros, lag: Micros

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from leasebeat.model.node import Member, NodeFacts, NodeState, Vitals
-from leasebeat.store.base import START_FAILED_AWAY, Poll, Role
+from leasebeat.store.base import PINNED_AWAY, START_FAILED_AWAY, Poll, Role
 from leasebeat.store.session import Record
 from leasebeat.store.sql_rows import Statements, pack
 
@@ -58,7 +58,11 @@ class NodeStatements(Statements):
     def poll(self, node_id: str, queues: Sequence[str]) -> Poll:
         """What a node learns with its one statement a second."""
         records = self._session.query(
-            "poll", node_id=node_id, queues=pack(queues), start_failed_away=START_FAILED_AWAY
+            "poll",
+            node_id=node_id,
+            queues=pack(queues),
+            start_failed_away=START_FAILED_AWAY,
+            pinned_away=PINNED_AWAY,
         )
         record = records[0]  # without a present node: one row, its id NULL
         return Poll(
@@ -71,6 +75,8 @@ class NodeStatements(Statements):
             orphans=bool(record["orphans"]),
             sweep=bool(record["sweep"]),
             auditor=_role(record),
+            follow=bool(record["follow"]),
+            paused=frozenset(json.loads(record["paused"] or "[]")),
         )
 
     def join(self, facts: NodeFacts) -> None:

@@ -55,6 +55,15 @@ def packs(rows: Iterable[object]) -> Iterator[str]:
         yield f"[{','.join(part)}]"
 
 
+REASON_CHARS = 1000
+"""How much of a reason is kept."""
+
+
+def short(reason: str | None) -> str | None:
+    """A reason as `runs.reason` can hold it: tasks may raise with texts of any length and any bytes."""
+    return None if reason is None else reason[:REASON_CHARS].encode("utf-8", "replace").decode("utf-8")
+
+
 def run_key(record: Record) -> RunKey:
     """The key of the run that a record is about."""
     return RunKey(record["fire_at"], record["schedule_id"], record["shard"])

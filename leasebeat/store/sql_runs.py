@@ -5,6 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from itertools import islice
 
 from leasebeat.errors import LeasebeatError, Unknown
 from leasebeat.model.instant import Instant, Micros
@@ -12,6 +13,7 @@ from leasebeat.model.run import RunKey
 from leasebeat.store.base import (
     BATCH,
     CLAIM_REACH,
+    PINNED_AWAY,
     START_FAILED_AWAY,
     Candidate,
     ClaimAnswer,
@@ -21,38 +23,39 @@ from leasebeat.store.base import (
     FinishRow,
     Orphan,
     OwnRun,
+    Place,
     ReclaimRow,
     SettleRow,
     Undressed,
 )
 from leasebeat.store.session import Record
-from leasebeat.store.sql_rows import Row, Statements, batches, in_key_order, pack, packs, run_key
-
-REASON_CHARS = 1000
-"""How much of a reason is kept."""
+from leasebeat.store.sql_rows import Row, Statements, batches, in_key_order, pack, packs, run_key, short
 
 
-def _short(reason: str | None) -> str | None:
-    """A reason as `runs.reason` can hold it: tasks may raise with texts of any length and any bytes."""
-    return None if reason is None else reason[:REASON_CHARS].encode("utf-8", "replace").decode("utf-8")
+def _born_running(row: ClaimRow, node_id: str) -> bool:
+    """Whether `run` is honoured: what has a lane, a delay or another node's pin is pulled."""
+    return row.run and row.lane is None and row.delay == 0 and row.pinned_node_id in (None, node_id)
 
 
-def _claims(rows: Sequence[ClaimRow]) -> str:
-    if len(rows) > BATCH:
-        raise ValueError(f"{len(rows)} rows in one claim; at most {BATCH} share a fence")
+def _claims(node_id: str, rows: Sequence[ClaimRow]) -> str:
+    if len(rows) > BATCH and len({row.schedule_id for row in rows}) > 1:
+        raise ValueError(f"{len(rows)} rows in one claim; at most {BATCH}, but for a single fire")
     return pack(
         (
             row.schedule_id,
             row.shard,
             row.version,
             row.due,
-            int(row.run),
+            int(_born_running(row, node_id)),
             row.queue,
             row.priority,
             row.delay,
             row.grace,
             row.serial,
             row.overlap,
+            row.lane,
+            row.shards,
+            row.pinned_node_id,
         )
         for row in rows
     )
@@ -71,7 +74,19 @@ def _own_run(record: Record) -> OwnRun:
         reason_code=record["reason_code"],
         kill_requested=bool(record["kill_requested"]),
         settled=bool(record["settled"]),
+        shards=record["shards"],
     )
+
+
+def _candidate(record: Record) -> Candidate:
+    return Candidate(
+        run_key(record), record["attempt"], record["priority"], record["lane"], bool(record["late"])
+    )
+
+
+def _free(lane: str, size: int, held: set[str]) -> tuple[str, ...]:
+    slots = (f"{lane}:{k}" for k in range(size))
+    return tuple(islice((slot for slot in slots if slot not in held), max(0, size - len(held))))
 
 
 def _finishes(rows: Sequence[FinishRow]) -> list[Row]:
@@ -86,7 +101,7 @@ def _finishes(rows: Sequence[FinishRow]) -> list[Row]:
             int(row.lost),
             row.exit_code,
             row.reason_code,
-            _short(row.reason),
+            short(row.reason),
             row.result,
             row.started_at,
         )
@@ -96,7 +111,7 @@ def _finishes(rows: Sequence[FinishRow]) -> list[Row]:
 
 def _finish_weight(row: FinishRow) -> int:
     """About the characters that `finish` sends of it: texts in JSON, and all the numbers beside them."""
-    return len(pack((row.result, _short(row.reason)))) + 200
+    return len(pack((row.result, short(row.reason)))) + 200
 
 
 def _outputs(rows: Sequence[FinishRow]) -> Iterator[str]:
@@ -130,9 +145,9 @@ class RunStatements(Statements):
         The fence is told only when all of them were inserted (`claim_answer` tells each row's
         otherwise), and is 0 when none of them is to run here. Raises ValueError above BATCH rows.
         """
-        sent = _claims(rows)
+        sent = _claims(node_id, rows)
         count = self._session.execute("claim", node_id=node_id, fire_at=fire_at, rows=sent, reach=CLAIM_REACH)
-        running = next((row for row in rows if row.run), None)
+        running = next((row for row in rows if _born_running(row, node_id)), None)
         if running is None or count < len(rows):
             return Claimed(count, 0)
         return Claimed(count, self._fence(fire_at, running))
@@ -148,15 +163,23 @@ class RunStatements(Statements):
         return records[0]["claimed_at"]
 
     def claim_rest(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> int:
-        """Under the claim's guards, insert as `skipped` those whose serial an open run wants; how many."""
-        sent = _claims(rows)
-        return self._session.execute(
-            "claim_rest", node_id=node_id, fire_at=fire_at, rows=sent, reach=CLAIM_REACH
-        )
+        """Insert what `claim` left out, waiting or skipped where an open run is in the way; how many.
+
+        More than BATCH rows only of a single fire.
+        """
+        sent = _claims(node_id, rows)
+        replacing = [RunKey(fire_at, row.schedule_id, row.shard) for row in rows if row.overlap == "replace"]
+        with self._session.transaction() if replacing else nullcontext():
+            count = self._session.execute(
+                "claim_rest", node_id=node_id, fire_at=fire_at, rows=sent, reach=CLAIM_REACH
+            )
+            if count and replacing:
+                self._session.execute("replace_older", rows=pack(replacing))
+        return count
 
     def claim_answer(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> list[ClaimAnswer]:
         """What became of each row that was sent."""
-        sent = _claims(rows)
+        sent = _claims(node_id, rows)
         records = self._session.query(
             "claim_answer", node_id=node_id, fire_at=fire_at, rows=sent, reach=CLAIM_REACH
         )
@@ -176,13 +199,31 @@ class RunStatements(Statements):
     def pull_look(self, node_id: str, queue: str, limit: int) -> list[Candidate]:
         """Queued runs of one queue that this node may pull, best first. A plain read: it locks nothing."""
         records = self._session.query(
-            "pull_look", node_id=node_id, queue=queue, limit=limit, start_failed_away=START_FAILED_AWAY
+            "pull_look",
+            node_id=node_id,
+            queue=queue,
+            limit=limit,
+            start_failed_away=START_FAILED_AWAY,
+            pinned_away=PINNED_AWAY,
+            reach=CLAIM_REACH,
         )
-        return [Candidate(run_key(record), record["attempt"]) for record in records]
+        return [_candidate(record) for record in records]
+
+    def lane_room(self, lanes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """The free slots of each, `LANE:k`; a lane that was made smaller has none until enough have ended."""
+        sizes: dict[str, int] = {}
+        held: dict[str, set[str]] = {}
+        for record in self._query_all("lane_room", lanes):
+            sizes[record["name"]] = record["size"]
+            held.setdefault(record["name"], set()).add(record["lane_slot"])
+        return {lane: _free(lane, size, held[lane] - {None}) for lane, size in sizes.items()}
 
     def pull(self, node_id: str, rows: Sequence[Candidate], limit: int) -> int:
-        """Make at most `limit` of the first BATCH of them running here. Best first: none is waited for."""
-        sent = pack((*row.key, row.attempt) for row in rows[:BATCH])
+        """Make at most `limit` of the first BATCH of them running here. Best first: none is waited for.
+
+        Raises Duplicate, and takes none, where a lane slot or a serial is held by now.
+        """
+        sent = pack((*row.key, row.attempt, row.lane_slot) for row in rows[:BATCH])
         return self._session.execute("pull", node_id=node_id, rows=sent, limit=limit)
 
     def start(self, node_id: str, rows: Sequence[Candidate]) -> int:
@@ -225,7 +266,7 @@ class RunStatements(Statements):
 
     def settle(self, rows: Sequence[SettleRow]) -> int:
         """End queued runs that never started; how many."""
-        sent = in_key_order((*row.key, row.status, row.reason_code, _short(row.reason)) for row in rows)
+        sent = in_key_order((*row.key, row.status, row.reason_code, short(row.reason)) for row in rows)
         return self._execute_all("settle", sent)
 
     # taking back, and what else lies in the queue
@@ -241,6 +282,7 @@ class RunStatements(Statements):
                 record["take_overs"],
                 bool(record["started"]),
                 record["on_node_loss"],
+                record["route"],
             )
             for record in records
         ]
@@ -248,7 +290,7 @@ class RunStatements(Statements):
     def reclaim(self, rows: Sequence[ReclaimRow]) -> int:
         """Take back or close orphans where node and attempt still match; how many."""
         sent = in_key_order(
-            (*row.key, row.attempt, row.node_id, int(row.again), _short(row.reason)) for row in rows
+            (*row.key, row.attempt, row.node_id, int(row.again), short(row.reason)) for row in rows
         )
         count = 0
         for part in packs(sent):
@@ -261,14 +303,36 @@ class RunStatements(Statements):
         """At most BATCH queued rows that lack their version."""
         return [Undressed(run_key(record)) for record in self._session.query("undressed", limit=BATCH)]
 
+    def fan_out(self, key: RunKey, places: Sequence[Place]) -> int:
+        """Insert the missing rows of the other shards of an undressed one; how many."""
+        shards = sorted(place.shard for place in places)
+        return self._execute_all("fan_out", shards, fire_at=key.fire_at, schedule_id=key.schedule_id)
+
     def dress(self, rows: Sequence[DressRow]) -> int:
         """Give them what their schedules say; how many. Raises Duplicate when a serial is held by another."""
-        sent = in_key_order((*row.key, row.version, row.queue, row.priority, row.serial) for row in rows)
+        sent = in_key_order(
+            (
+                *row.key,
+                row.version,
+                row.queue,
+                row.priority,
+                row.serial,
+                int(row.waits),
+                row.lane,
+                row.shards,
+                row.pinned_node_id,
+            )
+            for row in rows
+        )
         return self._execute_all("dress", sent)
 
     def close_killed(self) -> int:
-        """End at most BATCH queued runs with kill_requested as killed; how many."""
+        """End at most BATCH queued runs that shall end, as killed, or skipped if replaced; how many."""
         return self._session.execute("close_killed", limit=BATCH)
+
+    def close_pinned(self) -> int:
+        """End at most BATCH queued runs for one node alone that is gone, as missed or lost; how many."""
+        return self._session.execute("close_pinned", limit=BATCH)
 
     def close_deleted(self) -> int:
         """End at most BATCH queued runs of schedules that are gone as killed; how many."""

@@ -223,12 +223,11 @@ def test_a_serial_is_wanted_while_its_run_is_queued_too(bench: Bench, store: Sto
     assert store.claim(NODE, now, [row]).count == 0
 
 
-def test_only_skip_is_skipped(bench: Bench, store: Store) -> None:
-    row = opening(bench.schedule(1), serial="1:0", overlap="skip")
-    store.claim(NODE, START, [row])
+def test_what_nothing_is_in_the_way_of_is_not_skipped(bench: Bench, store: Store) -> None:
+    store.claim(NODE, START, [opening(bench.schedule(1), serial="1:0")])
     now = bench.pass_time(1)
-    assert store.claim_rest(NODE, now, [opening(bench.schedule(2), serial="2:0", overlap="skip")]) == 0
-    assert store.claim_rest(NODE, now, [opening(bench.schedule(1), serial="1:0", overlap="wait")]) == 0
+    assert store.claim_rest(NODE, now, [opening(bench.schedule(2), serial="2:0", overlap="skip")]) == 1
+    assert bench.status(RunKey(now, 2)) == "running"
 
 
 def test_a_skip_obeys_the_guards_of_a_claim(bench: Bench, store: Store) -> None:

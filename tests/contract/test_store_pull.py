@@ -213,7 +213,7 @@ def test_a_row_put_in_by_hand_is_dressed_before_it_is_taken(bench: Bench, store:
     assert row is not None
     assert (row["version"], row["queue"], row["priority"]) == (version.id, "heavy", 4)
     assert (row["serial"], row["serial_held"], row["origin"]) == ("1:0", "1:0", "manual")
-    assert look(store, queue="heavy") == [Candidate(key, 0)]
+    assert look(store, queue="heavy") == [Candidate(key, 0, priority=4)]
 
 
 def test_a_row_is_dressed_once(bench: Bench, store: Store) -> None:

@@ -165,53 +165,68 @@ SELECT definition FROM schedule_history WHERE id = :version
 -- name: poll
 -- Everything a node wants to know each second, in one round trip: the same of it all in each row, and a row for each present
 -- node (an aggregate of JSON would be a temporary table on disk). Only the auditor looks for queued runs of schedules that
--- are gone: that look is at every queued row. queues: JSON list of names.
-SELECT STRAIGHT_JOIN t.now, t.digest, t.running, t.kills, t.ready, t.orphans, t.sweep, t.holder, t.term, t.expired, t.watermark,
+-- are gone, and of nodes that are gone: those looks are at every such row. queues: JSON list of names.
+SELECT STRAIGHT_JOIN t.now, t.digest, t.running, t.kills, t.ready, t.orphans, t.sweep, t.follow, t.holder, t.term, t.expired, t.watermark,
        n.id, n.name, n.state, n.beat_seq, n.beat_at, n.beat_s, n.slots, n.queues, n.roles,
-       n.beat_at < UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND AS stale
+       n.beat_at < UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND AS stale,
+       (SELECT JSON_ARRAYAGG(z.name) FROM queues z WHERE z.paused = 1) AS paused
 FROM (
   SELECT UTC_TIMESTAMP(6) AS now, (SELECT d.digest FROM schedule_digest d) AS digest,
          (SELECT COUNT(*) FROM runs m FORCE INDEX (mine) WHERE m.node_id = :node_id AND m.status = 'running') AS running,
-         EXISTS (SELECT 1 FROM runs k FORCE INDEX (mine) WHERE k.node_id = :node_id AND k.status = 'running' AND k.kill_requested = 1) AS kills,
+         EXISTS (SELECT 1 FROM runs k FORCE INDEX (mine) WHERE k.node_id = :node_id AND k.status = 'running' AND k.kill_requested <> 0) AS kills,
          EXISTS (SELECT STRAIGHT_JOIN 1 FROM JSON_TABLE(:queues, '$[*]' COLUMNS (name VARCHAR(200) CHARACTER SET utf8mb4 PATH '$')) j
                  JOIN runs q FORCE INDEX (pull) ON q.status = 'queued' AND q.queue = j.name
                  JOIN schedules s ON s.id = q.schedule_id
                  WHERE q.ready_at <= UTC_TIMESTAMP(6) AND q.kill_requested = 0 AND q.version IS NOT NULL
                    AND (q.attempt > 0 OR q.expires_at IS NULL OR q.expires_at > UTC_TIMESTAMP(6))
-                   AND (q.pinned_node_id IS NULL OR q.pinned_node_id = :node_id)
+                   AND (q.pinned_node_id IS NULL OR q.pinned_node_id = :node_id
+                        OR (s.route <> 'all' AND (q.attempt > 0 OR q.ready_at <= UTC_TIMESTAMP(6) - INTERVAL :pinned_away MICROSECOND)))
+                   AND (s.route NOT LIKE 'node:%' OR s.route = CONCAT('node:', (SELECT me.name FROM nodes me WHERE me.id = :node_id)))
                    AND (s.enabled = 1 OR q.attempt > 0 OR q.origin = 'manual')
                    AND NOT (q.reason_code <=> 'start_failed' AND q.node_id = :node_id
                             AND q.ready_at > UTC_TIMESTAMP(6) - INTERVAL :start_failed_away MICROSECOND)
                    AND NOT EXISTS (SELECT 1 FROM queues p WHERE p.name = j.name AND p.paused = 1)
-                   AND (q.serial IS NULL OR q.serial_held IS NOT NULL
+                   AND (q.serial IS NULL OR q.serial_held = q.serial
                         OR (NOT EXISTS (SELECT 1 FROM runs b WHERE b.serial_held = q.serial)
-                            AND NOT EXISTS (SELECT 1 FROM runs e WHERE e.serial = q.serial AND e.fire_at < q.fire_at)))) AS ready,
+                            AND NOT EXISTS (SELECT 1 FROM runs e WHERE e.serial = q.serial AND e.fire_at < q.fire_at)))
+                   AND (q.lane IS NULL
+                        OR (SELECT COUNT(*) FROM runs h FORCE INDEX (lane_slot)
+                            WHERE h.lane_slot >= CONCAT(q.lane, ':') AND h.lane_slot < CONCAT(q.lane, ';'))
+                           < COALESCE((SELECT l.size FROM lanes l WHERE l.name = q.lane), 1))) AS ready,
          EXISTS (SELECT STRAIGHT_JOIN 1 FROM nodes g FORCE INDEX (state) JOIN runs o FORCE INDEX (mine) ON o.node_id = g.id AND o.status = 'running'
                  WHERE g.state IN ('purged', 'left')) AS orphans,
          EXISTS (SELECT 1 FROM runs w FORCE INDEX (wants) WHERE w.wants IN ('dress', 'kill'))
-         OR EXISTS (SELECT 1 FROM runs w FORCE INDEX (wants) WHERE w.wants = 'wait' AND w.expires_at < UTC_TIMESTAMP(6))
+         OR EXISTS (SELECT 1 FROM runs w FORCE INDEX (wants) WHERE w.wants IN ('wait', 'pin') AND w.attempt = 0 AND w.expires_at < UTC_TIMESTAMP(6))
          OR IF(a.holder = :node_id, EXISTS (SELECT STRAIGHT_JOIN 1 FROM runs w FORCE INDEX (pull) LEFT JOIN schedules x ON x.id = w.schedule_id
-                                            WHERE w.status = 'queued' AND x.id IS NULL), 0) AS sweep,
+                                            WHERE w.status = 'queued' AND x.id IS NULL)
+                                    OR EXISTS (SELECT STRAIGHT_JOIN 1 FROM runs w FORCE INDEX (wants)
+                                               JOIN schedules x ON x.id = w.schedule_id AND x.route = 'all'
+                                               LEFT JOIN nodes g ON g.id = w.pinned_node_id AND g.state NOT IN ('purged', 'left')
+                                               WHERE w.wants = 'pin' AND g.id IS NULL), 0) AS sweep,
+         EXISTS (SELECT 1 FROM runs w FORCE INDEX (wants) WHERE w.wants = 'follow') AS follow,
          a.holder, a.term, a.expires_at IS NULL OR a.expires_at < UTC_TIMESTAMP(6) AS expired, a.watermark
   FROM (SELECT 1 AS one) u LEFT JOIN roles a ON a.name = 'auditor' LIMIT 1
 ) t LEFT JOIN nodes n FORCE INDEX (state) ON n.state IN ('live', 'cordoned', 'draining')
 
 -- name: mine
 -- What the store says this node runs.
-SELECT fire_at, schedule_id, shard, attempt, claimed_at, started_at, version, args, failures, take_overs, reason_code, kill_requested,
+SELECT fire_at, schedule_id, shard, attempt, claimed_at, started_at, version, args, failures, take_overs, reason_code, kill_requested, shards,
        claimed_at < UTC_TIMESTAMP(6) - INTERVAL :settle MICROSECOND AS settled
 FROM runs FORCE INDEX (mine) WHERE node_id = :node_id AND status = 'running'
 
 -- name: claim
 -- Open fires of one instant. Nothing is locked but the rows that are inserted; the guards are read in one snapshot.
--- rows: schedule_id, shard, version, due, run, queue, priority, delay, grace, serial, overlap.
-INSERT INTO runs (fire_at, schedule_id, shard, status, queue, priority, ready_at, expires_at, node_id, attempt, origin, version, claimed_at, serial, serial_held)
+-- rows: schedule_id, shard, version, due, run, queue, priority, delay, grace, serial, overlap, lane, shards, pinned_node_id.
+INSERT INTO runs (fire_at, schedule_id, shard, status, queue, priority, ready_at, expires_at, node_id, attempt, origin, version, claimed_at, serial, serial_held,
+                  lane, shards, pinned_node_id)
 SELECT STRAIGHT_JOIN TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00'), j.s, j.k, IF(j.run = 1, 'running', 'queued'), j.queue, j.priority,
        TIMESTAMPADD(MICROSECOND, :fire_at + j.delay, TIMESTAMP'1970-01-01 00:00:00'),
        TIMESTAMPADD(MICROSECOND, :fire_at + j.delay + j.grace, TIMESTAMP'1970-01-01 00:00:00'),
-       IF(j.run = 1, n.id, NULL), j.run, 'trigger', COALESCE(h.good_id, h.id), IF(j.run = 1, UTC_TIMESTAMP(6), NULL), j.serial, j.serial
+       IF(j.run = 1, n.id, NULL), j.run, 'trigger', COALESCE(h.good_id, h.id), IF(j.run = 1, UTC_TIMESTAMP(6), NULL), j.serial, j.serial,
+       j.lane, j.shards, j.pin
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', k INT PATH '$[1]', h BIGINT PATH '$[2]', d BIGINT PATH '$[3]', run INT PATH '$[4]',
-                queue VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[5]', priority INT PATH '$[6]', delay BIGINT PATH '$[7]', grace BIGINT PATH '$[8]', serial VARCHAR(300) CHARACTER SET utf8mb4 PATH '$[9]')) j
+                queue VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[5]', priority INT PATH '$[6]', delay BIGINT PATH '$[7]', grace BIGINT PATH '$[8]', serial VARCHAR(300) CHARACTER SET utf8mb4 PATH '$[9]',
+                lane VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[11]', shards INT PATH '$[12]', pin VARCHAR(100) CHARACTER SET utf8mb4 PATH '$[13]')) j
 JOIN nodes n            ON n.id = :node_id AND n.state = 'live' AND n.beat_at >= UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND
 JOIN schedule_history h ON h.id = j.h AND h.schedule_id = j.s AND COALESCE(h.good_id, 1) <> 0
 JOIN schedule_history d ON d.id = j.d AND d.schedule_id = j.s AND d.enabled = 1
@@ -228,31 +243,58 @@ SELECT claimed_at FROM runs
 WHERE fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND schedule_id = :schedule_id AND shard = :shard
 
 -- name: claim_rest
--- Of a claim that inserted fewer rows than it was sent: those that are skipped because an open run wants their serial.
--- rows: as claim.
-INSERT INTO runs (fire_at, schedule_id, shard, status, reason_code, reason, queue, priority, ready_at, origin, version, finished_at)
-SELECT STRAIGHT_JOIN TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00'), j.s, j.k, 'skipped', 'overlap',
-       COALESCE(CONCAT('the run of ', REPLACE(DATE_FORMAT(b.fire_at, '%Y-%m-%dT%H:%i:%s.%fZ'), '.000000Z', 'Z'), ' is still ', b.status), 'an earlier run is still open'),
-       j.queue, j.priority, TIMESTAMPADD(MICROSECOND, :fire_at + j.delay, TIMESTAMP'1970-01-01 00:00:00'), 'trigger', COALESCE(h.good_id, h.id), UTC_TIMESTAMP(6)
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', k INT PATH '$[1]', h BIGINT PATH '$[2]', d BIGINT PATH '$[3]', run INT PATH '$[4]',
+-- What `claim` has left out: fires of several shards, each whole, and rows whose serial an open run wants. `why` says of those
+-- that are skipped what is in their way; where it is not, and an open run is there, the row waits: SERIAL+ is the one waiter
+-- of overlap wait, others wait behind each other. rows: as claim.
+INSERT INTO runs (fire_at, schedule_id, shard, status, reason_code, reason, queue, priority, ready_at, expires_at, node_id, attempt, origin, version, claimed_at,
+                  finished_at, serial, serial_held, lane, shards, pinned_node_id, follow)
+SELECT STRAIGHT_JOIN TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00'), w.s, w.k,
+       CASE WHEN w.why IS NOT NULL THEN 'skipped' WHEN w.run = 1 AND w.taken = 0 THEN 'running' ELSE 'queued' END,
+       IF(w.why IS NULL, NULL, 'overlap'), w.why, w.queue, w.priority,
+       TIMESTAMPADD(MICROSECOND, :fire_at + w.delay, TIMESTAMP'1970-01-01 00:00:00'),
+       IF(w.why IS NULL, TIMESTAMPADD(MICROSECOND, :fire_at + w.delay + w.grace, TIMESTAMP'1970-01-01 00:00:00'), NULL),
+       IF(w.run = 1 AND w.taken = 0, n.id, NULL), IF(w.run = 1 AND w.taken = 0, 1, 0), 'trigger', COALESCE(h.good_id, h.id),
+       IF(w.run = 1 AND w.taken = 0, UTC_TIMESTAMP(6), NULL), IF(w.why IS NULL, NULL, UTC_TIMESTAMP(6)),
+       IF(w.why IS NULL, w.serial, NULL),
+       CASE WHEN w.taken = 0 THEN w.serial WHEN w.why IS NULL AND w.overlap = 'wait' THEN CONCAT(w.serial, '+') END,
+       w.lane, w.shards, w.pin, IF(w.why IS NOT NULL AND EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = w.s), 1, NULL)
+FROM (SELECT j.*, EXISTS (SELECT 1 FROM runs o WHERE o.serial = j.serial) AS taken,
+        CASE j.overlap
+            WHEN 'skip' THEN (SELECT CONCAT('the run of ', REPLACE(DATE_FORMAT(b.fire_at, '%Y-%m-%dT%H:%i:%s.%fZ'), '.000000Z', 'Z'), ' is still ', b.status)
+                              FROM runs b FORCE INDEX (waiting) WHERE b.serial = j.serial ORDER BY NOT (b.serial_held <=> b.serial), b.fire_at LIMIT 1)
+            WHEN 'wait' THEN (SELECT CONCAT('the run of ', REPLACE(DATE_FORMAT(b.fire_at, '%Y-%m-%dT%H:%i:%s.%fZ'), '.000000Z', 'Z'), ' waits already')
+                              FROM runs b FORCE INDEX (waiting) WHERE b.serial = j.serial AND NOT (b.serial_held <=> b.serial) ORDER BY b.fire_at LIMIT 1)
+            WHEN 'replace' THEN (SELECT CONCAT('the run of ', REPLACE(DATE_FORMAT(b.fire_at, '%Y-%m-%dT%H:%i:%s.%fZ'), '.000000Z', 'Z'), ' is newer')
+                                 FROM runs b FORCE INDEX (waiting) WHERE b.serial = j.serial AND b.fire_at > TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') ORDER BY b.fire_at LIMIT 1) END AS why
+      FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', k INT PATH '$[1]', h BIGINT PATH '$[2]', d BIGINT PATH '$[3]', run INT PATH '$[4]',
                 queue VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[5]', priority INT PATH '$[6]', delay BIGINT PATH '$[7]', grace BIGINT PATH '$[8]', serial VARCHAR(300) CHARACTER SET utf8mb4 PATH '$[9]',
-                overlap VARCHAR(40) CHARACTER SET utf8mb4 PATH '$[10]')) j
+                overlap VARCHAR(40) CHARACTER SET utf8mb4 PATH '$[10]', lane VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[11]', shards INT PATH '$[12]', pin VARCHAR(100) CHARACTER SET utf8mb4 PATH '$[13]')) j LIMIT 100000) w
 JOIN nodes n            ON n.id = :node_id AND n.state = 'live' AND n.beat_at >= UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND
-JOIN schedule_history h ON h.id = j.h AND h.schedule_id = j.s AND COALESCE(h.good_id, 1) <> 0
-JOIN schedule_history d ON d.id = j.d AND d.schedule_id = j.s AND d.enabled = 1
+JOIN schedule_history h ON h.id = w.h AND h.schedule_id = w.s AND COALESCE(h.good_id, 1) <> 0
+JOIN schedule_history d ON d.id = w.d AND d.schedule_id = w.s AND d.enabled = 1
                        AND d.valid_from < TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00')
-JOIN schedules s        ON s.id = j.s AND s.enabled = 1 AND s.version = h.version AND s.updated_at = h.updated_at
-LEFT JOIN runs b        ON b.serial_held = j.serial
-LEFT JOIN runs r        ON r.fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
-WHERE j.overlap = 'skip' AND r.schedule_id IS NULL AND EXISTS (SELECT 1 FROM runs o WHERE o.serial = j.serial)
+JOIN schedules s        ON s.id = w.s AND s.enabled = 1 AND s.version = h.version AND s.updated_at = h.updated_at
+LEFT JOIN runs r        ON r.fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = w.s AND r.shard = w.k
+LEFT JOIN runs z        ON z.fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND z.schedule_id = w.s AND z.shard = 0
+WHERE r.schedule_id IS NULL AND (w.shards = 1 OR z.schedule_id IS NULL)
   AND TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') <= UTC_TIMESTAMP(6)
   AND TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') > UTC_TIMESTAMP(6) - INTERVAL :reach MICROSECOND
 
+-- name: replace_older
+-- Overlap replace, in the transaction that opened the newer runs: whatever of their serials is open and older shall end.
+-- A row that was refused kills nothing: the newer run is read as it was written. rows: fire_at, schedule_id, shard.
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]')) j
+STRAIGHT_JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k AND r.status = 'queued' AND r.attempt = 0
+STRAIGHT_JOIN runs x FORCE INDEX (waiting) ON x.serial = r.serial AND x.fire_at < r.fire_at
+SET x.kill_requested = 2, x.requested_by = CONCAT('the run of ', REPLACE(DATE_FORMAT(r.fire_at, '%Y-%m-%dT%H:%i:%s.%fZ'), '.000000Z', 'Z'))
+WHERE x.kill_requested = 0
+
 -- name: claim_answer
--- What became of each row that was sent. Gives schedule_id, shard, answer, attempt, claimed_at, version, wait. rows: as claim.
+-- What became of each row that was sent. A fire of several shards is opened whole: whoever opened its first shard opened it.
+-- Gives schedule_id, shard, answer, attempt, claimed_at, version, wait. rows: as claim.
 SELECT STRAIGHT_JOIN j.s AS schedule_id, j.k AS shard,
        CASE WHEN r.node_id = :node_id AND r.status = 'running' THEN 'mine'
-            WHEN r.schedule_id IS NOT NULL THEN 'other'
+            WHEN r.schedule_id IS NOT NULL OR (j.shards > 1 AND z.schedule_id IS NOT NULL) THEN 'other'
             WHEN TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') > UTC_TIMESTAMP(6) THEN 'early'
             WHEN TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') <= UTC_TIMESTAMP(6) - INTERVAL :reach MICROSECOND THEN 'late'
             WHEN s.id IS NULL THEN 'deleted'
@@ -264,38 +306,54 @@ SELECT STRAIGHT_JOIN j.s AS schedule_id, j.k AS shard,
        IF(r.node_id = :node_id AND r.status = 'running', r.claimed_at, NULL) AS claimed_at,
        IF(r.node_id = :node_id AND r.status = 'running', r.version, 0) AS version,
        TIMESTAMPDIFF(MICROSECOND, UTC_TIMESTAMP(6), TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00')) AS wait
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', k INT PATH '$[1]', h BIGINT PATH '$[2]', d BIGINT PATH '$[3]')) j
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', k INT PATH '$[1]', h BIGINT PATH '$[2]', d BIGINT PATH '$[3]', shards INT PATH '$[12]')) j
 LEFT JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
+LEFT JOIN runs z ON z.fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND z.schedule_id = j.s AND z.shard = 0
 LEFT JOIN schedules s ON s.id = j.s
 LEFT JOIN schedule_history h ON h.id = j.h AND h.schedule_id = j.s AND COALESCE(h.good_id, 1) <> 0
 LEFT JOIN nodes n ON n.id = :node_id AND n.state = 'live' AND n.beat_at >= UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND
 
 -- name: pull_look
--- The head of one queue, best first: a plain read in the order of the index.
-SELECT STRAIGHT_JOIN q.fire_at, q.schedule_id, q.shard, q.attempt
+-- The head of one queue, best first: a plain read in the order of the index. late: of a catch-up.
+SELECT STRAIGHT_JOIN q.fire_at, q.schedule_id, q.shard, q.attempt, q.priority, q.lane,
+       q.origin = 'audit' AND q.ready_at >= q.fire_at + INTERVAL :reach MICROSECOND AS late
 FROM runs q FORCE INDEX (pull) JOIN schedules s ON s.id = q.schedule_id
 WHERE q.status = 'queued' AND q.queue = :queue AND q.ready_at <= UTC_TIMESTAMP(6) AND q.kill_requested = 0 AND q.version IS NOT NULL
   AND (q.attempt > 0 OR q.expires_at IS NULL OR q.expires_at > UTC_TIMESTAMP(6))
-  AND (q.pinned_node_id IS NULL OR q.pinned_node_id = :node_id)
+  AND (q.pinned_node_id IS NULL OR q.pinned_node_id = :node_id
+       OR (s.route <> 'all' AND (q.attempt > 0 OR q.ready_at <= UTC_TIMESTAMP(6) - INTERVAL :pinned_away MICROSECOND)))
+  AND (s.route NOT LIKE 'node:%' OR s.route = CONCAT('node:', (SELECT me.name FROM nodes me WHERE me.id = :node_id)))
   AND (s.enabled = 1 OR q.attempt > 0 OR q.origin = 'manual')
   AND NOT (q.reason_code <=> 'start_failed' AND q.node_id = :node_id
            AND q.ready_at > UTC_TIMESTAMP(6) - INTERVAL :start_failed_away MICROSECOND)
   AND NOT EXISTS (SELECT 1 FROM queues p WHERE p.name = :queue AND p.paused = 1)
-  AND (q.serial IS NULL OR q.serial_held IS NOT NULL
+  AND (q.serial IS NULL OR q.serial_held = q.serial
        OR (NOT EXISTS (SELECT 1 FROM runs b WHERE b.serial_held = q.serial)
            AND NOT EXISTS (SELECT 1 FROM runs e WHERE e.serial = q.serial AND e.fire_at < q.fire_at)))
+  AND (q.lane IS NULL
+       OR (SELECT COUNT(*) FROM runs h FORCE INDEX (lane_slot)
+           WHERE h.lane_slot >= CONCAT(q.lane, ':') AND h.lane_slot < CONCAT(q.lane, ';'))
+          < COALESCE((SELECT l.size FROM lanes l WHERE l.name = q.lane), 1))
 ORDER BY q.pull_order, q.ready_at, q.fire_at, q.schedule_id, q.shard LIMIT :limit
+
+-- name: lane_room
+-- The size of lanes, and which of their slots are held. Gives name, size, lane_slot (NULL: none is). rows: names.
+SELECT STRAIGHT_JOIN j.name, COALESCE(l.size, 1) AS size, h.lane_slot
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (name VARCHAR(200) CHARACTER SET utf8mb4 PATH '$')) j LEFT JOIN lanes l ON l.name = j.name
+LEFT JOIN runs h FORCE INDEX (lane_slot) ON h.lane_slot >= CONCAT(j.name, ':') AND h.lane_slot < CONCAT(j.name, ';')
 
 -- name: pull
 -- Take queued runs by key; what others have locked is passed over, never waited for. The shared lock that it takes on the
--- node's own row is wanted: it orders this pull and a purge of the node. rows: fire_at, schedule_id, shard, attempt.
-UPDATE (SELECT STRAIGHT_JOIN q.fire_at, q.schedule_id, q.shard
-        FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]')) j
+-- node's own row is wanted: it orders this pull and a purge of the node. 1062: a lane slot or a serial is held by now.
+-- rows: fire_at, schedule_id, shard, attempt, lane_slot.
+UPDATE (SELECT STRAIGHT_JOIN q.fire_at, q.schedule_id, q.shard, j.slot
+        FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]', slot VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[4]')) j
         JOIN runs q ON q.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND q.schedule_id = j.s AND q.shard = j.k
-        WHERE q.status = 'queued' AND q.attempt = j.a AND q.kill_requested = 0 LIMIT :limit FOR UPDATE SKIP LOCKED) d
+        WHERE q.status = 'queued' AND q.attempt = j.a AND q.kill_requested = 0 AND (q.lane IS NULL OR j.slot IS NOT NULL)
+        LIMIT :limit FOR UPDATE SKIP LOCKED) d
 STRAIGHT_JOIN nodes n ON n.id = :node_id AND n.state = 'live' AND n.beat_at >= UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND
 STRAIGHT_JOIN runs r ON r.fire_at = d.fire_at AND r.schedule_id = d.schedule_id AND r.shard = d.shard
-SET r.status = 'running', r.node_id = n.id, r.attempt = r.attempt + 1, r.serial_held = r.serial, r.started_at = NULL,
+SET r.status = 'running', r.node_id = n.id, r.attempt = r.attempt + 1, r.serial_held = r.serial, r.lane_slot = d.slot, r.started_at = NULL,
     r.claimed_at = GREATEST(UTC_TIMESTAMP(6), COALESCE(r.claimed_at + INTERVAL 1 MICROSECOND, UTC_TIMESTAMP(6)))
 WHERE r.status = 'queued'
 
@@ -335,19 +393,20 @@ UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[
                 again INT PATH '$[5]', delay BIGINT PATH '$[6]', failed INT PATH '$[7]', lost INT PATH '$[8]', exit_code INT PATH '$[9]',
                 reason_code VARCHAR(80) CHARACTER SET utf8mb4 PATH '$[10]', reason VARCHAR(2000) CHARACTER SET utf8mb4 PATH '$[11]', result LONGTEXT CHARACTER SET utf8mb4 PATH '$[12]', started BIGINT PATH '$[13]')) j
 STRAIGHT_JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
-SET r.status      = IF(r.kill_requested = 1 AND j.status <> 'succeeded', 'killed', IF(j.again = 1, 'queued', j.status)),
+SET r.status      = IF(r.kill_requested <> 0 AND j.status <> 'succeeded', 'killed', IF(j.again = 1, 'queued', j.status)),
     r.ready_at    = IF(j.again = 1 AND r.kill_requested = 0, UTC_TIMESTAMP(6) + INTERVAL j.delay MICROSECOND, r.ready_at),
     r.finished_at = IF(j.again = 1 AND r.kill_requested = 0, NULL, UTC_TIMESTAMP(6)),
     r.serial_held = IF(j.again = 1 AND r.kill_requested = 0, r.serial_held, NULL),
     r.serial      = IF(j.again = 1 AND r.kill_requested = 0, r.serial, NULL),
-    r.reason_code = IF(r.kill_requested = 1 AND j.status <> 'succeeded', 'kill_requested', j.reason_code),
+    r.reason_code = IF(r.kill_requested <> 0 AND j.status <> 'succeeded', IF(r.kill_requested = 2, 'replaced', 'kill_requested'), j.reason_code),
     r.reason      = j.reason,
     r.exit_code   = j.exit_code,
     r.result      = IF(JSON_VALID(j.result), j.result, NULL),
     r.started_at  = COALESCE(r.started_at, TIMESTAMPADD(MICROSECOND, j.started, TIMESTAMP'1970-01-01 00:00:00')),
     r.failures    = r.failures + j.failed,
     r.take_overs  = IF(j.lost = 1, r.take_overs + 1, 0),
-    r.lane_slot   = NULL
+    r.lane_slot   = NULL,
+    r.follow      = IF(j.again = 1 AND r.kill_requested = 0, NULL, IF(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = r.schedule_id), 1, NULL))
 WHERE r.status = 'running' AND r.node_id = :node_id AND r.attempt = j.a
 
 -- name: finish_answer
@@ -379,8 +438,102 @@ ON DUPLICATE KEY UPDATE outcome = IF(attempts.node_id = VALUES(node_id), VALUES(
 UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', status VARCHAR(40) CHARACTER SET utf8mb4 PATH '$[3]',
                 reason_code VARCHAR(80) CHARACTER SET utf8mb4 PATH '$[4]', reason VARCHAR(2000) CHARACTER SET utf8mb4 PATH '$[5]')) j
 STRAIGHT_JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
-SET r.status = j.status, r.reason_code = j.reason_code, r.reason = j.reason, r.finished_at = UTC_TIMESTAMP(6), r.serial = NULL, r.serial_held = NULL
+SET r.status = j.status, r.reason_code = j.reason_code, r.reason = j.reason, r.finished_at = UTC_TIMESTAMP(6), r.serial = NULL, r.serial_held = NULL,
+    r.follow = IF(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = r.schedule_id), 1, NULL)
 WHERE r.status = 'queued' AND r.attempt = 0
+
+-- name: follow_look
+-- Ended runs whose followers were not looked at, and the digest of the schedules by which to judge: one snapshot of both.
+-- Without such runs one row, its fire_at NULL.
+SELECT d.digest, r.fire_at, r.schedule_id, r.shard
+FROM schedule_digest d
+LEFT JOIN (SELECT w.fire_at, w.schedule_id, w.shard FROM runs w FORCE INDEX (wants) WHERE w.wants = 'follow' LIMIT :limit) r ON TRUE
+
+-- name: fire_runs
+-- Every run of some fires. rows: fire_at, schedule_id.
+SELECT STRAIGHT_JOIN u.fire_at, u.schedule_id, u.shard, u.status, u.shards, u.reason_code
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]')) j
+JOIN runs u ON u.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND u.schedule_id = j.s
+
+-- name: followed
+-- Take the marks off. rows: fire_at, schedule_id, shard.
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]')) j
+STRAIGHT_JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
+SET r.follow = NULL
+WHERE r.follow = 1
+
+-- name: reopen_followers
+-- Followers that were skipped because of upstreams that were retried: as new rows that the nodes have yet to dress.
+-- rows: fire_at, schedule_id, shard.
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]')) j
+STRAIGHT_JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
+SET r.status = 'queued', r.version = NULL, r.serial = NULL, r.serial_held = NULL, r.ready_at = UTC_TIMESTAMP(6), r.expires_at = NULL, r.finished_at = NULL,
+    r.reason_code = NULL, r.reason = NULL, r.follow = NULL, r.pinned_node_id = NULL
+WHERE r.status = 'skipped' AND r.reason_code = 'upstream'
+
+-- name: upstream_runs
+-- The runs of one instant that a schedule follows, called as they were called then.
+SELECT STRAIGHT_JOIN u.fire_at, u.schedule_id, u.shard, u.shards, u.status, u.exit_code, u.result,
+       COALESCE(JSON_UNQUOTE(JSON_EXTRACT(h.definition, '$.name')), s.name, CONCAT('#', u.schedule_id)) AS schedule
+FROM schedule_after e FORCE INDEX (back)
+JOIN runs u ON u.fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND u.schedule_id = e.upstream_id
+LEFT JOIN schedule_history h ON h.id = u.version LEFT JOIN schedules s ON s.id = u.schedule_id
+WHERE e.follower_id = :schedule_id
+ORDER BY u.schedule_id, u.shard
+
+-- name: edges
+-- Who follows whom, as the store has it.
+SELECT upstream_id, follower_id FROM schedule_after
+
+-- name: auditor_term
+-- A row if this node leads under that term, which then stays until the end of the transaction.
+SELECT 1 AS present FROM roles WHERE name = 'auditor' AND holder = :node_id AND term = :term FOR UPDATE
+
+-- name: add_edges
+-- From here on every end of an upstream is marked. rows: upstream_id, follower_id, since.
+INSERT INTO schedule_after (upstream_id, follower_id)
+SELECT j.u, j.f FROM JSON_TABLE(:rows, '$[*]' COLUMNS (u BIGINT PATH '$[0]', f BIGINT PATH '$[1]')) j
+
+-- name: remove_edges
+-- These follow no more. rows: upstream_id, follower_id.
+DELETE e FROM JSON_TABLE(:rows, '$[*]' COLUMNS (u BIGINT PATH '$[0]', f BIGINT PATH '$[1]')) j
+STRAIGHT_JOIN schedule_after e ON e.upstream_id = j.u AND e.follower_id = j.f
+
+-- name: mark_followed
+-- After add_edges, in its transaction: what ended before the edges were there. Who else may be ending such a run now: any node.
+-- Either it holds the run's lock, and is waited for, or it reads the edge (`finish` reads with a lock, too).
+-- rows: as add_edges.
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (u BIGINT PATH '$[0]', since BIGINT PATH '$[2]')) j
+STRAIGHT_JOIN runs x FORCE INDEX (of_schedule) ON x.schedule_id = j.u AND x.fire_at > TIMESTAMPADD(MICROSECOND, j.since, TIMESTAMP'1970-01-01 00:00:00')
+SET x.follow = 1
+WHERE x.status NOT IN ('queued', 'running') AND x.follow IS NULL
+
+-- name: clear_follow_problems
+-- Take back that schedules cannot follow, but for those that still cannot, for the same reason. What is wrong with a row by
+-- itself is on its newest version, and stays. rows: schedule_id, version, problem.
+DELETE p FROM schedule_problems p
+LEFT JOIN JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', problem TEXT CHARACTER SET utf8mb4 PATH '$[2]')) j ON j.s = p.schedule_id AND j.problem = p.problem
+STRAIGHT_JOIN schedule_history h ON h.id = (SELECT MAX(x.id) FROM schedule_history x WHERE x.schedule_id = p.schedule_id)
+WHERE j.s IS NULL AND (h.problem IS NULL OR h.deleted = 1)
+
+-- name: put_follow_problems
+-- Say of schedules whose rows are usable by themselves why they cannot follow: nothing of them runs meanwhile.
+-- rows: as clear_follow_problems.
+INSERT INTO schedule_problems (schedule_id, version, problem, good_id, noticed_at)
+SELECT STRAIGHT_JOIN j.s, h.id, j.problem, 0, UTC_TIMESTAMP(6)
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$[0]', h BIGINT PATH '$[1]', problem TEXT CHARACTER SET utf8mb4 PATH '$[2]')) j
+JOIN schedule_history h ON h.id = j.h AND h.schedule_id = j.s AND h.problem IS NULL
+ON DUPLICATE KEY UPDATE version = VALUES(version)
+
+-- name: last_ends
+-- Whether schedules have open runs, and when the last of their fifty newest runs ended. Gives schedule_id, open, finished_at. rows: ids.
+SELECT STRAIGHT_JOIN j.s AS schedule_id, o.schedule_id IS NOT NULL AS open,
+       (SELECT MAX(x.finished_at) FROM runs x FORCE INDEX (of_schedule)
+        WHERE x.schedule_id = j.s AND x.status NOT IN ('queued', 'running')
+          AND x.fire_at >= COALESCE((SELECT y.fire_at FROM runs y FORCE INDEX (of_schedule) WHERE y.schedule_id = j.s
+                                     ORDER BY y.fire_at DESC LIMIT 1 OFFSET 49), TIMESTAMP'1970-01-01 00:00:00')) AS finished_at
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$')) j
+LEFT JOIN (SELECT DISTINCT q.schedule_id FROM runs q FORCE INDEX (pull) WHERE q.status IN ('queued', 'running')) o ON o.schedule_id = j.s
 
 -- name: join
 -- A node's first beat. 1062: a present node has its name.
@@ -410,9 +563,10 @@ UPDATE nodes SET state = 'purged' WHERE id = :node_id AND state IN ('live', 'cor
   AND (:watched = 0 OR beat_at < UTC_TIMESTAMP(6) - INTERVAL lease_us MICROSECOND)
 
 -- name: orphans
--- Running rows of nodes that are gone, however they came to be. Gives fire_at, schedule_id, shard, attempt, node_id, take_overs, started, on_node_loss.
+-- Running rows of nodes that are gone, however they came to be. Gives fire_at, schedule_id, shard, attempt, node_id, take_overs, started, on_node_loss, route.
 SELECT STRAIGHT_JOIN r.fire_at, r.schedule_id, r.shard, r.attempt, r.node_id, r.take_overs, r.started_at IS NOT NULL AS started,
-       COALESCE(JSON_UNQUOTE(JSON_EXTRACT(h.definition, '$.on_node_loss')), 'rerun') AS on_node_loss
+       COALESCE(JSON_UNQUOTE(JSON_EXTRACT(h.definition, '$.on_node_loss')), 'rerun') AS on_node_loss,
+       COALESCE(JSON_UNQUOTE(JSON_EXTRACT(h.definition, '$.route')), 'sticky') AS route
 FROM nodes n FORCE INDEX (state) JOIN runs r FORCE INDEX (mine) ON r.node_id = n.id AND r.status = 'running'
 LEFT JOIN schedule_history h ON h.id = r.version
 WHERE n.state IN ('purged', 'left') LIMIT :limit
@@ -420,7 +574,8 @@ WHERE n.state IN ('purged', 'left') LIMIT :limit
 -- name: all_orphans
 -- The same, and running rows whose node has no row at all. Gives the same columns.
 SELECT STRAIGHT_JOIN r.fire_at, r.schedule_id, r.shard, r.attempt, COALESCE(r.node_id, '') AS node_id, r.take_overs, r.started_at IS NOT NULL AS started,
-       COALESCE(JSON_UNQUOTE(JSON_EXTRACT(h.definition, '$.on_node_loss')), 'rerun') AS on_node_loss
+       COALESCE(JSON_UNQUOTE(JSON_EXTRACT(h.definition, '$.on_node_loss')), 'rerun') AS on_node_loss,
+       COALESCE(JSON_UNQUOTE(JSON_EXTRACT(h.definition, '$.route')), 'sticky') AS route
 FROM runs r FORCE INDEX (pull) LEFT JOIN nodes n ON n.id = r.node_id
 LEFT JOIN schedule_history h ON h.id = r.version
 WHERE r.status = 'running' AND (n.id IS NULL OR n.state IN ('purged', 'left')) LIMIT :limit
@@ -437,15 +592,17 @@ WHERE r.status = 'running' AND COALESCE(r.node_id, '') = j.n AND r.attempt = j.a
 FOR UPDATE
 
 -- name: reclaim
--- Put orphans back into the queue, or close them. rows: as reclaim_attempts.
+-- Put orphans back into the queue, or close them; node_lost even where a kill was asked for: `finish_answer` tells by it that
+-- the attempt did not end by itself. rows: as reclaim_attempts.
 UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]', n VARCHAR(100) CHARACTER SET utf8mb4 PATH '$[4]',
                 again INT PATH '$[5]', reason VARCHAR(2000) CHARACTER SET utf8mb4 PATH '$[6]')) j
 STRAIGHT_JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
-SET r.status      = IF(r.kill_requested = 1, 'killed', IF(j.again = 1, 'queued', 'lost')),
+SET r.status      = IF(r.kill_requested <> 0, 'killed', IF(j.again = 1, 'queued', 'lost')),
     r.ready_at    = IF(j.again = 1 AND r.kill_requested = 0, UTC_TIMESTAMP(6), r.ready_at),
     r.finished_at = IF(j.again = 1 AND r.kill_requested = 0, NULL, UTC_TIMESTAMP(6)),
     r.serial_held = IF(j.again = 1 AND r.kill_requested = 0, r.serial_held, NULL),
     r.serial      = IF(j.again = 1 AND r.kill_requested = 0, r.serial, NULL),
+    r.follow      = IF(j.again = 1 AND r.kill_requested = 0, NULL, IF(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = r.schedule_id), 1, NULL)),
     r.take_overs  = r.take_overs + 1, r.lane_slot = NULL, r.reason_code = 'node_lost', r.reason = j.reason
 WHERE r.status = 'running' AND COALESCE(r.node_id, '') = j.n AND r.attempt = j.a
 
@@ -453,32 +610,54 @@ WHERE r.status = 'running' AND COALESCE(r.node_id, '') = j.n AND r.attempt = j.a
 -- Queued rows that were put in by hand or by a command, and lack their version.
 SELECT fire_at, schedule_id, shard FROM runs FORCE INDEX (wants) WHERE wants = 'dress' LIMIT :limit
 
+-- name: fan_out
+-- The other shards of a row put in by hand, like it and as undressed as it is. 1062: another node was first. rows: shards.
+INSERT INTO runs (fire_at, schedule_id, shard, ready_at, origin, args, requested_by, priority, queue)
+SELECT STRAIGHT_JOIN r.fire_at, r.schedule_id, j.k, r.ready_at, r.origin, r.args, r.requested_by, r.priority, r.queue
+FROM JSON_TABLE(:rows, '$[*]' COLUMNS (k INT PATH '$')) j
+JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = :schedule_id AND r.shard = 0
+LEFT JOIN runs z ON z.fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND z.schedule_id = :schedule_id AND z.shard = j.k
+WHERE r.status = 'queued' AND r.version IS NULL AND z.schedule_id IS NULL
+
 -- name: dress
 -- Give such rows what their schedules say, before any node may pull them. 1062: another run holds the serial.
--- rows: fire_at, schedule_id, shard, version, queue, priority, serial.
+-- rows: fire_at, schedule_id, shard, version, queue, priority, serial, waits, lane, shards, pinned_node_id.
 UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', v BIGINT PATH '$[3]', queue VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[4]',
-                priority INT PATH '$[5]', serial VARCHAR(300) CHARACTER SET utf8mb4 PATH '$[6]')) j
+                priority INT PATH '$[5]', serial VARCHAR(300) CHARACTER SET utf8mb4 PATH '$[6]', waits INT PATH '$[7]', lane VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[8]', shards INT PATH '$[9]',
+                pin VARCHAR(100) CHARACTER SET utf8mb4 PATH '$[10]')) j
 STRAIGHT_JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
-SET r.version = j.v, r.queue = j.queue, r.priority = j.priority, r.serial = j.serial, r.serial_held = j.serial
+SET r.version = j.v, r.queue = j.queue, r.priority = j.priority, r.serial = j.serial, r.serial_held = IF(j.waits = 1, NULL, j.serial), r.lane = j.lane,
+    r.shards = j.shards, r.pinned_node_id = j.pin
 WHERE r.status = 'queued' AND r.version IS NULL
 
 -- name: close_killed
--- Nobody owns a queued run, so that nobody else would end it.
-UPDATE runs FORCE INDEX (wants) SET status = 'killed', reason_code = 'kill_requested', reason = 'killed while it was queued', finished_at = UTC_TIMESTAMP(6),
-       serial = NULL, serial_held = NULL
+-- Nobody owns a queued run, so that nobody else would end it. One that was replaced before it began was never stopped: skipped.
+UPDATE runs FORCE INDEX (wants)
+SET status = IF(kill_requested = 2 AND attempt = 0, 'skipped', 'killed'), reason_code = IF(kill_requested = 2, 'replaced', 'kill_requested'),
+    reason = IF(kill_requested = 2, CONCAT('replaced by ', COALESCE(requested_by, 'a later run')), 'killed while it was queued'),
+    finished_at = UTC_TIMESTAMP(6), serial = NULL, serial_held = NULL, follow = IF(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = runs.schedule_id), 1, NULL)
 WHERE wants = 'kill' LIMIT :limit
+
+-- name: close_pinned
+-- Queued runs for one node alone that is gone; ids never come back.
+UPDATE runs FORCE INDEX (wants)
+SET status = IF(attempt = 0, 'missed', 'lost'), reason_code = IF(attempt = 0, 'no_node', 'node_lost'),
+    reason = CONCAT('it was for one node alone, which is gone: ', pinned_node_id),
+    finished_at = UTC_TIMESTAMP(6), serial = NULL, serial_held = NULL, follow = IF(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = runs.schedule_id), 1, NULL)
+WHERE wants = 'pin' AND EXISTS (SELECT 1 FROM schedules s WHERE s.id = runs.schedule_id AND s.route = 'all')
+  AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = runs.pinned_node_id AND n.state NOT IN ('purged', 'left')) LIMIT :limit
 
 -- name: close_deleted
 -- Queued runs of schedules that are gone.
 UPDATE runs FORCE INDEX (pull) SET status = 'killed', reason_code = 'schedule_deleted', reason = 'its schedule was deleted', finished_at = UTC_TIMESTAMP(6),
-       serial = NULL, serial_held = NULL
+       serial = NULL, serial_held = NULL, follow = IF(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = runs.schedule_id), 1, NULL)
 WHERE status = 'queued' AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.id = runs.schedule_id) LIMIT :limit
 
 -- name: expire
 -- Queued runs that never started, and may not any more.
 UPDATE runs FORCE INDEX (wants) SET status = 'missed', reason_code = 'no_slot', reason = 'no node with a free slot took it in time', finished_at = UTC_TIMESTAMP(6),
-       serial = NULL, serial_held = NULL
-WHERE wants = 'wait' AND expires_at < UTC_TIMESTAMP(6) LIMIT :limit
+       serial = NULL, serial_held = NULL, follow = IF(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = runs.schedule_id), 1, NULL)
+WHERE wants IN ('wait', 'pin') AND attempt = 0 AND expires_at < UTC_TIMESTAMP(6) LIMIT :limit
 
 -- name: lead
 -- Take the auditor's role when nobody has it.
@@ -501,36 +680,49 @@ FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]
 LEFT JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
 WHERE r.schedule_id IS NULL
 
--- name: open_missing
--- Write the rows of due instants that have none: under the auditor's term, and where the schedule still is what it was judged by
--- (version NULL: gone). At most one row per serial in one statement.
--- rows: fire_at, schedule_id, shard, version, status, reason_code, reason, queue, priority, delay, grace, serial, overlap, until, missed_count.
+-- name: catch_up_until
+-- Until when the audit has spread what is queued.
+SELECT MAX(q.ready_at) AS ready_at FROM runs q FORCE INDEX (pull) WHERE q.status = 'queued' AND q.origin = 'audit'
+
+-- name: open_rows
+-- Write rows of fires that nobody has claimed, where the schedule still is what it was judged by (version NULL: gone): the audit's
+-- under the auditor's term, followers' by a node that is live (term NULL). `why` and `taken` as in claim_rest. At most one row
+-- per serial in one statement; a fire of several shards whole.
+-- rows: fire_at, schedule_id, shard, version, status, reason_code, reason, queue, priority, delay, grace, serial, overlap, until, missed_count, lane, shards, pinned_node_id.
 INSERT INTO runs (fire_at, schedule_id, shard, status, reason_code, reason, queue, priority, ready_at, expires_at, origin, version, finished_at,
-                  until, missed_count, serial, serial_held)
-SELECT STRAIGHT_JOIN TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00'), j.s, j.k,
-       IF(j.status = 'queued' AND j.overlap = 'skip' AND b.schedule_id IS NOT NULL, 'skipped', j.status),
-       IF(j.status = 'queued' AND j.overlap = 'skip' AND b.schedule_id IS NOT NULL, 'overlap', j.reason_code),
-       IF(j.status = 'queued' AND j.overlap = 'skip' AND b.schedule_id IS NOT NULL,
-          CONCAT('the run of ', REPLACE(DATE_FORMAT(b.fire_at, '%Y-%m-%dT%H:%i:%s.%fZ'), '.000000Z', 'Z'), ' is still ', b.status), j.reason),
-       j.queue, j.priority, UTC_TIMESTAMP(6) + INTERVAL j.delay MICROSECOND, UTC_TIMESTAMP(6) + INTERVAL j.delay + j.grace MICROSECOND, 'audit',
-       COALESCE(h.good_id, h.id, (SELECT MAX(x.id) FROM schedule_history x WHERE x.schedule_id = j.s)),
-       IF(j.status = 'queued' AND (b.schedule_id IS NULL OR j.overlap <> 'skip'), NULL, UTC_TIMESTAMP(6)),
-       TIMESTAMPADD(MICROSECOND, j.until, TIMESTAMP'1970-01-01 00:00:00'), j.missed_count,
-       IF(j.status = 'queued' AND (b.schedule_id IS NULL OR j.overlap <> 'skip'), j.serial, NULL),
-       IF(j.status = 'queued' AND b.schedule_id IS NULL, j.serial, NULL)
-FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', h BIGINT PATH '$[3]', status VARCHAR(40) CHARACTER SET utf8mb4 PATH '$[4]',
+                  until, missed_count, serial, serial_held, lane, shards, pinned_node_id, follow)
+SELECT STRAIGHT_JOIN TIMESTAMPADD(MICROSECOND, w.f, TIMESTAMP'1970-01-01 00:00:00'), w.s, w.k,
+       IF(w.why IS NULL, w.status, 'skipped'), IF(w.why IS NULL, w.reason_code, 'overlap'), COALESCE(w.why, w.reason),
+       w.queue, w.priority, UTC_TIMESTAMP(6) + INTERVAL w.delay MICROSECOND, UTC_TIMESTAMP(6) + INTERVAL w.delay + w.grace MICROSECOND, :origin,
+       COALESCE(h.good_id, h.id, (SELECT MAX(x.id) FROM schedule_history x WHERE x.schedule_id = w.s)), IF(w.open = 1, NULL, UTC_TIMESTAMP(6)), TIMESTAMPADD(MICROSECOND, w.until, TIMESTAMP'1970-01-01 00:00:00'), w.missed_count,
+       IF(w.open = 1, w.serial, NULL),
+       CASE WHEN w.open = 1 AND w.taken = 0 THEN w.serial WHEN w.open = 1 AND w.overlap = 'wait' THEN CONCAT(w.serial, '+') END,
+       w.lane, w.shards, w.pin, IF(w.open = 0 AND EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = w.s), 1, NULL)
+FROM (SELECT v.*, v.status = 'queued' AND v.why IS NULL AS open
+      FROM (SELECT j.*, EXISTS (SELECT 1 FROM runs o WHERE o.serial = j.serial) AS taken,
+        CASE WHEN j.status = 'queued' THEN CASE j.overlap
+            WHEN 'skip' THEN (SELECT CONCAT('the run of ', REPLACE(DATE_FORMAT(b.fire_at, '%Y-%m-%dT%H:%i:%s.%fZ'), '.000000Z', 'Z'), ' is still ', b.status)
+                              FROM runs b FORCE INDEX (waiting) WHERE b.serial = j.serial ORDER BY NOT (b.serial_held <=> b.serial), b.fire_at LIMIT 1)
+            WHEN 'wait' THEN (SELECT CONCAT('the run of ', REPLACE(DATE_FORMAT(b.fire_at, '%Y-%m-%dT%H:%i:%s.%fZ'), '.000000Z', 'Z'), ' waits already')
+                              FROM runs b FORCE INDEX (waiting) WHERE b.serial = j.serial AND NOT (b.serial_held <=> b.serial) ORDER BY b.fire_at LIMIT 1)
+            WHEN 'replace' THEN (SELECT CONCAT('the run of ', REPLACE(DATE_FORMAT(b.fire_at, '%Y-%m-%dT%H:%i:%s.%fZ'), '.000000Z', 'Z'), ' is newer')
+                                 FROM runs b FORCE INDEX (waiting) WHERE b.serial = j.serial AND b.fire_at > TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') ORDER BY b.fire_at LIMIT 1) END END AS why
+      FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', h BIGINT PATH '$[3]', status VARCHAR(40) CHARACTER SET utf8mb4 PATH '$[4]',
                 reason_code VARCHAR(80) CHARACTER SET utf8mb4 PATH '$[5]', reason VARCHAR(2000) CHARACTER SET utf8mb4 PATH '$[6]', queue VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[7]', priority INT PATH '$[8]',
                 delay BIGINT PATH '$[9]', grace BIGINT PATH '$[10]', serial VARCHAR(300) CHARACTER SET utf8mb4 PATH '$[11]', overlap VARCHAR(40) CHARACTER SET utf8mb4 PATH '$[12]',
-                until BIGINT PATH '$[13]', missed_count INT PATH '$[14]')) j
-JOIN roles a ON a.name = 'auditor' AND a.holder = :node_id AND a.term = :term
-LEFT JOIN schedule_history h ON h.id = j.h AND h.schedule_id = j.s
-LEFT JOIN schedules s ON s.id = j.s
-LEFT JOIN runs b ON b.serial_held = j.serial
-LEFT JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
-WHERE r.schedule_id IS NULL
-  AND ((j.h IS NULL AND s.id IS NULL) OR (s.version = h.version AND s.updated_at = h.updated_at))
-  AND (j.status <> 'queued' OR COALESCE(h.good_id, 1) <> 0)
-  AND TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') <= UTC_TIMESTAMP(6) - INTERVAL :lag MICROSECOND
+                until BIGINT PATH '$[13]', missed_count INT PATH '$[14]', lane VARCHAR(200) CHARACTER SET utf8mb4 PATH '$[15]', shards INT PATH '$[16]',
+                pin VARCHAR(100) CHARACTER SET utf8mb4 PATH '$[17]')) j LIMIT 100000) v) w
+LEFT JOIN schedule_history h ON h.id = w.h AND h.schedule_id = w.s
+LEFT JOIN schedules s ON s.id = w.s
+LEFT JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, w.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = w.s AND r.shard = w.k
+LEFT JOIN runs z ON z.fire_at = TIMESTAMPADD(MICROSECOND, w.f, TIMESTAMP'1970-01-01 00:00:00') AND z.schedule_id = w.s AND z.shard = 0
+WHERE r.schedule_id IS NULL AND (w.shards = 1 OR z.schedule_id IS NULL)
+  AND IF(:term IS NULL, EXISTS (SELECT 1 FROM nodes n WHERE n.id = :node_id AND n.state = 'live'
+                                AND n.beat_at >= UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND),
+         EXISTS (SELECT 1 FROM roles a WHERE a.name = 'auditor' AND a.holder = :node_id AND a.term = :term))
+  AND ((w.h IS NULL AND s.id IS NULL) OR (s.version = h.version AND s.updated_at = h.updated_at))
+  AND (w.status <> 'queued' OR COALESCE(h.good_id, 1) <> 0)
+  AND TIMESTAMPADD(MICROSECOND, w.f, TIMESTAMP'1970-01-01 00:00:00') <= UTC_TIMESTAMP(6) - INTERVAL :lag MICROSECOND
 
 -- name: move_watermark
 -- Say that everything up to :cut is accounted for, and keep the role: under the same term, from the same old value, and never

@@ -155,31 +155,41 @@ SELECT definition FROM schedule_history WHERE id = :version
 
 -- name: poll
 -- A node's one look a second: the same of it all in each row, and a row for each present node.
-SELECT t.now, t.digest, t.running, t.kills, t.ready, t.orphans, t.sweep, t.holder, t.term, t.expired, t.watermark,
+SELECT t.now, t.digest, t.running, t.kills, t.ready, t.orphans, t.sweep, t.follow, t.holder, t.term, t.expired, t.watermark,
        n.id, n.name, n.state, n.beat_seq, n.beat_at, n.beat_s, n.slots, n.queues, n.roles,
-       n.beat_at < utc_in(-n.lease_us) AS stale
+       n.beat_at < utc_in(-n.lease_us) AS stale,
+       (SELECT json_group_array(z.name) FROM queues z WHERE z.paused = 1) AS paused
 FROM (
 SELECT utc_now() AS now, (SELECT digest FROM schedule_digest) AS digest,
        (SELECT count(*) FROM runs r WHERE r.node_id = :node_id AND r.status = 'running') AS running,
-       EXISTS (SELECT 1 FROM runs r WHERE r.node_id = :node_id AND r.status = 'running' AND r.kill_requested = 1) AS kills,
+       EXISTS (SELECT 1 FROM runs r WHERE r.node_id = :node_id AND r.status = 'running' AND r.kill_requested <> 0) AS kills,
        EXISTS (SELECT 1 FROM json_each(:queues) w CROSS JOIN runs q INDEXED BY pull ON q.queue = w.value AND q.status = 'queued'
                CROSS JOIN schedules s ON s.id = q.schedule_id
                WHERE q.ready_at <= utc_now() AND q.version IS NOT NULL AND q.kill_requested = 0
                  AND (q.expires_at IS NULL OR q.expires_at > utc_now() OR q.attempt > 0)
-                 AND (q.pinned_node_id IS NULL OR q.pinned_node_id = :node_id)
-                 AND (q.serial IS NULL OR q.serial_held IS NOT NULL
+                 AND (q.pinned_node_id IS NULL OR q.pinned_node_id = :node_id
+                      OR (s.route <> 'all' AND (q.attempt > 0 OR q.ready_at <= utc_in(-:pinned_away))))
+                 AND (s.route NOT LIKE 'node:%' OR s.route = 'node:' || (SELECT me.name FROM nodes me WHERE me.id = :node_id))
+                 AND (q.serial IS NULL OR q.serial_held = q.serial
                       OR (NOT EXISTS (SELECT 1 FROM runs b WHERE b.serial_held = q.serial)
                           AND NOT EXISTS (SELECT 1 FROM runs e WHERE e.serial = q.serial AND e.fire_at < q.fire_at)))
+                 AND (q.lane IS NULL
+                      OR (SELECT count(*) FROM runs h WHERE h.lane_slot >= q.lane || ':' AND h.lane_slot < q.lane || ';')
+                         < coalesce((SELECT l.size FROM lanes l WHERE l.name = q.lane), 1))
                  AND (q.attempt > 0 OR q.origin = 'manual' OR s.enabled = 1)
                  AND NOT (q.reason_code IS 'start_failed' AND q.node_id IS :node_id AND q.ready_at > utc_in(-:start_failed_away))
                  AND NOT EXISTS (SELECT 1 FROM queues p WHERE p.name = q.queue AND p.paused = 1)) AS ready,
        EXISTS (SELECT 1 FROM runs r CROSS JOIN nodes n ON n.id = r.node_id AND n.state IN ('purged', 'left')
                WHERE r.status = 'running') AS orphans,
        EXISTS (SELECT 1 FROM runs q WHERE q.status = 'queued' AND q.version IS NULL)
-       OR EXISTS (SELECT 1 FROM runs q WHERE q.status = 'queued' AND q.kill_requested = 1)
+       OR EXISTS (SELECT 1 FROM runs q WHERE q.status = 'queued' AND q.kill_requested <> 0)
        OR EXISTS (SELECT 1 FROM runs q WHERE q.status = 'queued' AND q.attempt = 0 AND q.expires_at < utc_now())
        OR EXISTS (SELECT 1 FROM runs q WHERE q.status = 'queued'
-                  AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.id = q.schedule_id)) AS sweep,
+                  AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.id = q.schedule_id))
+       OR EXISTS (SELECT 1 FROM runs q CROSS JOIN schedules s ON s.id = q.schedule_id AND s.route = 'all'
+                  WHERE q.status = 'queued' AND q.version IS NOT NULL AND q.pinned_node_id IS NOT NULL
+                    AND NOT EXISTS (SELECT 1 FROM nodes g WHERE g.id = q.pinned_node_id AND g.live_name IS NOT NULL)) AS sweep,
+       EXISTS (SELECT 1 FROM runs r WHERE r.follow = 1) AS follow,
        a.holder, a.term, a.expires_at IS NULL OR a.expires_at < utc_now() AS expired, a.watermark
 FROM (SELECT 1) LEFT JOIN roles a ON a.name = 'auditor'
 ) t LEFT JOIN nodes n ON n.live_name IS NOT NULL
@@ -187,7 +197,7 @@ FROM (SELECT 1) LEFT JOIN roles a ON a.name = 'auditor'
 -- name: mine
 -- What the store says this node runs.
 SELECT fire_at, schedule_id, shard, attempt, claimed_at, started_at, version, args, failures, take_overs, reason_code,
-       kill_requested, claimed_at < utc_in(-:settle) AS settled
+       kill_requested, shards, claimed_at < utc_in(-:settle) AS settled
 FROM runs WHERE node_id = :node_id AND status = 'running'
 
 -- name: claim
@@ -195,13 +205,13 @@ FROM runs WHERE node_id = :node_id AND status = 'running'
 WITH sent AS MATERIALIZED (
     SELECT value ->> 0 AS schedule_id, value ->> 1 AS shard, value ->> 2 AS version, value ->> 3 AS due,
            value ->> 4 AS run, value ->> 5 AS queue, value ->> 6 AS priority, value ->> 7 AS delay, value ->> 8 AS grace,
-           value ->> 9 AS serial
+           value ->> 9 AS serial, value ->> 11 AS lane, value ->> 12 AS shards, value ->> 13 AS pinned_node_id
     FROM json_each(:rows))
 INSERT INTO runs (fire_at, schedule_id, shard, status, queue, priority, ready_at, expires_at, node_id, attempt, origin,
-                  version, claimed_at, serial, serial_held)
+                  version, claimed_at, serial, serial_held, lane, shards, pinned_node_id)
 SELECT utc_text(:fire_at), j.schedule_id, j.shard, iif(j.run = 1, 'running', 'queued'), j.queue, j.priority,
        utc_text(:fire_at + j.delay), utc_text(:fire_at + j.delay + j.grace), iif(j.run = 1, n.id, NULL), j.run, 'trigger',
-       coalesce(h.good_id, h.id), iif(j.run = 1, utc_now(), NULL), j.serial, j.serial
+       coalesce(h.good_id, h.id), iif(j.run = 1, utc_now(), NULL), j.serial, j.serial, j.lane, j.shards, j.pinned_node_id
 FROM nodes n
 CROSS JOIN sent j
 CROSS JOIN schedule_history h ON h.id = j.version AND h.schedule_id = j.schedule_id AND coalesce(h.good_id, 1) <> 0
@@ -219,19 +229,36 @@ WHERE n.id = :node_id AND n.state = 'live' AND n.beat_at >= utc_in(-n.lease_us)
 SELECT claimed_at FROM runs WHERE fire_at = utc_text(:fire_at) AND schedule_id = :schedule_id AND shard = :shard
 
 -- name: claim_rest
--- Of the rows that `claim` left out, those whose serial an open run wants: not run, and the row says why.
+-- What `claim` has left out: `why` says of the skipped what is in their way; `taken` rows that are not skipped wait.
 WITH sent AS MATERIALIZED (
     SELECT value ->> 0 AS schedule_id, value ->> 1 AS shard, value ->> 2 AS version, value ->> 3 AS due,
-           value ->> 5 AS queue, value ->> 6 AS priority, value ->> 7 AS delay, value ->> 9 AS serial
-    FROM json_each(:rows) WHERE value ->> 10 = 'skip')
-INSERT INTO runs (fire_at, schedule_id, shard, status, reason_code, reason, queue, priority, ready_at, origin, version,
-                  finished_at)
-SELECT utc_text(:fire_at), j.schedule_id, j.shard, 'skipped', 'overlap',
-       (SELECT 'the run of ' || replace(replace(b.fire_at, ' ', 'T') || 'Z', '.000000Z', 'Z') || ' is still ' || b.status
-        FROM runs b WHERE b.serial = j.serial ORDER BY b.fire_at LIMIT 1),
-       j.queue, j.priority, utc_text(:fire_at + j.delay), 'trigger', coalesce(h.good_id, h.id), utc_now()
+           value ->> 4 AS run, value ->> 5 AS queue, value ->> 6 AS priority, value ->> 7 AS delay, value ->> 8 AS grace,
+           value ->> 9 AS serial, value ->> 10 AS overlap, value ->> 11 AS lane, value ->> 12 AS shards, value ->> 13 AS pinned_node_id
+    FROM json_each(:rows)),
+judged AS MATERIALIZED (
+    SELECT j.*, EXISTS (SELECT 1 FROM runs o WHERE o.serial = j.serial) AS taken,
+           CASE j.overlap
+               WHEN 'skip' THEN (SELECT 'the run of ' || replace(replace(b.fire_at, ' ', 'T') || 'Z', '.000000Z', 'Z') || ' is still ' || b.status
+                                 FROM runs b WHERE b.serial = j.serial ORDER BY b.serial_held IS NOT b.serial, b.fire_at LIMIT 1)
+               WHEN 'wait' THEN (SELECT 'the run of ' || replace(replace(b.fire_at, ' ', 'T') || 'Z', '.000000Z', 'Z') || ' waits already'
+                                 FROM runs b WHERE b.serial = j.serial AND b.serial_held IS NOT b.serial ORDER BY b.fire_at LIMIT 1)
+               WHEN 'replace' THEN (SELECT 'the run of ' || replace(replace(b.fire_at, ' ', 'T') || 'Z', '.000000Z', 'Z') || ' is newer'
+                                    FROM runs b WHERE b.serial = j.serial AND b.fire_at > utc_text(:fire_at) ORDER BY b.fire_at LIMIT 1) END AS why
+    FROM sent j),
+born AS MATERIALIZED (SELECT j.*, j.run = 1 AND NOT j.taken AS runs FROM judged j)
+INSERT INTO runs (fire_at, schedule_id, shard, status, reason_code, reason, queue, priority, ready_at, expires_at, node_id,
+                  attempt, origin, version, claimed_at, finished_at, serial, serial_held, lane, shards, pinned_node_id,
+                  follow)
+SELECT utc_text(:fire_at), j.schedule_id, j.shard,
+       CASE WHEN j.why IS NOT NULL THEN 'skipped' WHEN j.runs THEN 'running' ELSE 'queued' END,
+       iif(j.why IS NULL, NULL, 'overlap'), j.why, j.queue, j.priority, utc_text(:fire_at + j.delay),
+       iif(j.why IS NULL, utc_text(:fire_at + j.delay + j.grace), NULL), iif(j.runs, n.id, NULL), j.runs, 'trigger',
+       coalesce(h.good_id, h.id), iif(j.runs, utc_now(), NULL), iif(j.why IS NULL, NULL, utc_now()),
+       iif(j.why IS NULL, j.serial, NULL),
+       CASE WHEN NOT j.taken THEN j.serial WHEN j.why IS NULL AND j.overlap = 'wait' THEN j.serial || '+' END,
+       j.lane, j.shards, j.pinned_node_id, iif(j.why IS NOT NULL, iif(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = j.schedule_id), 1, NULL), NULL)
 FROM nodes n
-CROSS JOIN sent j
+CROSS JOIN born j
 CROSS JOIN schedule_history h ON h.id = j.version AND h.schedule_id = j.schedule_id AND coalesce(h.good_id, 1) <> 0
 CROSS JOIN schedules s ON s.id = j.schedule_id AND s.enabled = 1 AND s.version = h.version AND s.updated_at = h.updated_at
 CROSS JOIN schedule_history d ON d.id = j.due AND d.schedule_id = j.schedule_id AND d.enabled = 1
@@ -240,15 +267,30 @@ WHERE n.id = :node_id AND n.state = 'live' AND n.beat_at >= utc_in(-n.lease_us)
   AND utc_text(:fire_at) <= utc_now() AND utc_text(:fire_at) > utc_in(-:reach)
   AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.fire_at = utc_text(:fire_at) AND r.schedule_id = j.schedule_id
                   AND r.shard = j.shard)
-  AND EXISTS (SELECT 1 FROM runs b WHERE b.serial = j.serial)
+  AND (j.shards = 1 OR NOT EXISTS (SELECT 1 FROM runs z WHERE z.fire_at = utc_text(:fire_at)
+                                   AND z.schedule_id = j.schedule_id AND z.shard = 0))
+
+-- name: replace_older
+-- What is open and older than the rows just opened shall end.
+WITH older AS MATERIALIZED (
+    SELECT x.fire_at, x.schedule_id, x.shard, max(r.fire_at) AS newer
+    FROM json_each(:rows) j
+    CROSS JOIN runs r ON r.fire_at = utc_text(j.value ->> 0) AND r.schedule_id = j.value ->> 1 AND r.shard = j.value ->> 2
+        AND r.status = 'queued' AND r.attempt = 0
+    CROSS JOIN runs x ON x.serial = r.serial AND x.fire_at < r.fire_at
+    WHERE x.kill_requested = 0
+    GROUP BY x.fire_at, x.schedule_id, x.shard)
+UPDATE runs AS r SET kill_requested = 2, requested_by = 'the run of ' || replace(replace(o.newer, ' ', 'T') || 'Z', '.000000Z', 'Z')
+FROM older o WHERE r.fire_at = o.fire_at AND r.schedule_id = o.schedule_id AND r.shard = o.shard
 
 -- name: claim_answer
 -- What became of each row that was sent.
 WITH sent AS MATERIALIZED (
-    SELECT value ->> 0 AS schedule_id, value ->> 1 AS shard, value ->> 2 AS version FROM json_each(:rows))
+    SELECT value ->> 0 AS schedule_id, value ->> 1 AS shard, value ->> 2 AS version, value ->> 12 AS shards
+    FROM json_each(:rows))
 SELECT j.schedule_id, j.shard,
        CASE WHEN r.status = 'running' AND r.node_id = :node_id THEN 'mine'
-            WHEN r.schedule_id IS NOT NULL THEN 'other'
+            WHEN r.schedule_id IS NOT NULL OR (j.shards > 1 AND z.schedule_id IS NOT NULL) THEN 'other'
             WHEN utc_text(:fire_at) > utc_now() THEN 'early'
             WHEN utc_text(:fire_at) <= utc_in(-:reach) THEN 'late'
             WHEN s.id IS NULL THEN 'deleted'
@@ -262,37 +304,50 @@ SELECT j.schedule_id, j.shard,
        :fire_at - utc_micros(utc_now()) AS wait
 FROM sent j
 LEFT JOIN runs r ON r.fire_at = utc_text(:fire_at) AND r.schedule_id = j.schedule_id AND r.shard = j.shard
+LEFT JOIN runs z ON z.fire_at = utc_text(:fire_at) AND z.schedule_id = j.schedule_id AND z.shard = 0
 LEFT JOIN schedules s ON s.id = j.schedule_id
 LEFT JOIN schedule_history h ON h.id = j.version AND h.schedule_id = j.schedule_id AND coalesce(h.good_id, 1) <> 0
 LEFT JOIN nodes n ON n.id = :node_id AND n.state = 'live' AND n.beat_at >= utc_in(-n.lease_us)
 
 -- name: pull_look
--- Candidates of one queue, best first. Of several runs that wait for one serial only the oldest may go.
-SELECT q.fire_at, q.schedule_id, q.shard, q.attempt
+-- Candidates of one queue, best first. Of several runs that wait for one serial only the oldest may go. late: of a catch-up.
+SELECT q.fire_at, q.schedule_id, q.shard, q.attempt, q.priority, q.lane,
+       q.origin = 'audit' AND utc_micros(q.ready_at) >= utc_micros(q.fire_at) + :reach AS late
 FROM runs q INDEXED BY pull CROSS JOIN schedules s ON s.id = q.schedule_id
-WHERE q.status = 'queued' AND q.queue = :queue AND q.ready_at <= utc_now() AND q.version IS NOT NULL
-  AND q.kill_requested = 0
+WHERE q.status = 'queued' AND q.queue = :queue AND q.ready_at <= utc_now() AND q.version IS NOT NULL AND q.kill_requested = 0
   AND (q.expires_at IS NULL OR q.expires_at > utc_now() OR q.attempt > 0)
-  AND (q.pinned_node_id IS NULL OR q.pinned_node_id = :node_id)
-  AND (q.serial IS NULL OR q.serial_held IS NOT NULL
+  AND (q.pinned_node_id IS NULL OR q.pinned_node_id = :node_id
+       OR (s.route <> 'all' AND (q.attempt > 0 OR q.ready_at <= utc_in(-:pinned_away))))
+  AND (s.route NOT LIKE 'node:%' OR s.route = 'node:' || (SELECT me.name FROM nodes me WHERE me.id = :node_id))
+  AND (q.serial IS NULL OR q.serial_held = q.serial
        OR (NOT EXISTS (SELECT 1 FROM runs b WHERE b.serial_held = q.serial)
            AND NOT EXISTS (SELECT 1 FROM runs e WHERE e.serial = q.serial AND e.fire_at < q.fire_at)))
+  AND (q.lane IS NULL
+       OR (SELECT count(*) FROM runs h WHERE h.lane_slot >= q.lane || ':' AND h.lane_slot < q.lane || ';')
+          < coalesce((SELECT l.size FROM lanes l WHERE l.name = q.lane), 1))
   AND (q.attempt > 0 OR q.origin = 'manual' OR s.enabled = 1)
   AND NOT (q.reason_code IS 'start_failed' AND q.node_id IS :node_id AND q.ready_at > utc_in(-:start_failed_away))
   AND NOT EXISTS (SELECT 1 FROM queues p WHERE p.name = q.queue AND p.paused = 1)
 ORDER BY q.pull_order, q.ready_at, q.fire_at, q.schedule_id, q.shard LIMIT :limit
 
+-- name: lane_room
+-- The size of lanes, and which of their slots are held; NULL: none is.
+SELECT j.value AS name, coalesce(l.size, 1) AS size, h.lane_slot
+FROM json_each(:rows) j LEFT JOIN lanes l ON l.name = j.value
+LEFT JOIN runs h ON h.lane_slot >= j.value || ':' AND h.lane_slot < j.value || ';'
+
 -- name: pull
 -- Take the first of them that nobody else has taken.
 WITH taken AS MATERIALIZED (
-    SELECT q.fire_at, q.schedule_id, q.shard
+    SELECT q.fire_at, q.schedule_id, q.shard, j.value ->> 4 AS lane_slot
     FROM json_each(:rows) j
     CROSS JOIN runs q ON q.fire_at = utc_text(j.value ->> 0) AND q.schedule_id = j.value ->> 1 AND q.shard = j.value ->> 2
     WHERE q.status = 'queued' AND q.attempt = j.value ->> 3 AND q.kill_requested = 0
+      AND (q.lane IS NULL OR j.value ->> 4 IS NOT NULL)
     ORDER BY j.key LIMIT :limit)
 UPDATE runs AS r
-SET status = 'running', node_id = :node_id, attempt = r.attempt + 1, serial_held = r.serial, started_at = NULL,
-    claimed_at = max(utc_now(), coalesce(utc_text(utc_micros(r.claimed_at) + 1), ''))
+SET status = 'running', node_id = :node_id, attempt = r.attempt + 1, serial_held = r.serial, lane_slot = t.lane_slot,
+    started_at = NULL, claimed_at = max(utc_now(), coalesce(utc_text(utc_micros(r.claimed_at) + 1), ''))
 FROM taken t
 WHERE r.fire_at = t.fire_at AND r.schedule_id = t.schedule_id AND r.shard = t.shard
   AND EXISTS (SELECT 1 FROM nodes n WHERE n.id = :node_id AND n.state = 'live' AND n.beat_at >= utc_in(-n.lease_us))
@@ -343,7 +398,7 @@ WITH sent AS MATERIALIZED (
            utc_text(value ->> 13) AS started_at
     FROM json_each(:rows)),
 ended AS MATERIALIZED (
-    SELECT j.*, j.again = 1 AND r.kill_requested = 0 AS back, r.kill_requested = 1 AND j.status <> 'succeeded' AS killed
+    SELECT j.*, j.again = 1 AND r.kill_requested = 0 AS back, r.kill_requested <> 0 AND j.status <> 'succeeded' AS killed
     FROM sent j
     CROSS JOIN runs r ON r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard
     WHERE r.status = 'running' AND r.node_id = :node_id AND r.attempt = j.attempt)
@@ -355,12 +410,13 @@ SET status = CASE WHEN e.back THEN 'queued' WHEN e.killed THEN 'killed' ELSE e.s
     failures = r.failures + e.failed,
     take_overs = iif(e.lost, r.take_overs + 1, 0),
     exit_code = e.exit_code,
-    reason_code = iif(e.killed, 'kill_requested', e.reason_code),
+    reason_code = CASE WHEN NOT e.killed THEN e.reason_code WHEN r.kill_requested = 2 THEN 'replaced' ELSE 'kill_requested' END,
     reason = e.reason,
     result = iif(json_valid(e.result), e.result, NULL),
     lane_slot = NULL,
     serial = iif(e.back, r.serial, NULL),
-    serial_held = iif(e.back, r.serial_held, NULL)
+    serial_held = iif(e.back, r.serial_held, NULL),
+    follow = iif(e.back, NULL, iif(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = r.schedule_id), 1, NULL))
 FROM ended e
 WHERE r.fire_at = e.fire_at AND r.schedule_id = e.schedule_id AND r.shard = e.shard
 
@@ -404,25 +460,115 @@ WITH sent AS MATERIALIZED (
     FROM json_each(:rows))
 UPDATE runs AS r
 SET status = j.status, reason_code = j.reason_code, reason = j.reason, finished_at = utc_now(), serial = NULL,
-    serial_held = NULL
+    serial_held = NULL, follow = iif(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = r.schedule_id), 1, NULL)
 FROM sent j
 WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard AND r.status = 'queued'
   AND r.attempt = 0
 
+-- name: follow_look
+-- Ended runs whose followers were not looked at, and the digest by which to judge; without any one row, its fire_at NULL.
+SELECT d.digest, r.fire_at, r.schedule_id, r.shard
+FROM schedule_digest d
+LEFT JOIN (SELECT fire_at, schedule_id, shard FROM runs WHERE follow = 1 LIMIT :limit) r ON TRUE
+
+-- name: fire_runs
+-- Every run of some fires.
+SELECT u.fire_at, u.schedule_id, u.shard, u.status, u.shards, u.reason_code
+FROM json_each(:rows) j CROSS JOIN runs u ON u.fire_at = utc_text(j.value ->> 0) AND u.schedule_id = j.value ->> 1
+
+-- name: followed
+-- Take the marks off.
+WITH sent AS MATERIALIZED (SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard FROM json_each(:rows))
+UPDATE runs AS r SET follow = NULL FROM sent j
+WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard AND r.follow = 1
+
+-- name: reopen_followers
+-- As new rows that the nodes have yet to dress.
+WITH sent AS MATERIALIZED (SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard FROM json_each(:rows))
+UPDATE runs AS r
+SET status = 'queued', version = NULL, serial = NULL, serial_held = NULL, ready_at = utc_now(), expires_at = NULL,
+    finished_at = NULL, reason_code = NULL, reason = NULL, follow = NULL, pinned_node_id = NULL
+FROM sent j
+WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard AND r.status = 'skipped' AND r.reason_code = 'upstream'
+
+-- name: upstream_runs
+-- The runs of one instant that a schedule follows, called as they were called then.
+SELECT u.fire_at, u.schedule_id, u.shard, u.shards, u.status, u.exit_code, u.result,
+       coalesce(h.definition ->> '$.name', s.name, '#' || u.schedule_id) AS schedule
+FROM schedule_after e
+CROSS JOIN runs u ON u.fire_at = utc_text(:fire_at) AND u.schedule_id = e.upstream_id
+LEFT JOIN schedule_history h ON h.id = u.version LEFT JOIN schedules s ON s.id = u.schedule_id
+WHERE e.follower_id = :schedule_id
+ORDER BY u.schedule_id, u.shard
+
+-- name: edges
+-- Who follows whom, as the store has it.
+SELECT upstream_id, follower_id FROM schedule_after
+
+-- name: auditor_term
+-- A row if this node leads under that term.
+SELECT 1 AS present FROM roles WHERE name = 'auditor' AND holder = :node_id AND term = :term
+
+-- name: add_edges
+-- From here on every end of an upstream is marked.
+INSERT INTO schedule_after (upstream_id, follower_id) SELECT value ->> 0, value ->> 1 FROM json_each(:rows)
+
+-- name: remove_edges
+-- These follow no more.
+DELETE FROM schedule_after WHERE (upstream_id, follower_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:rows))
+
+-- name: mark_followed
+-- What ended before the edges were there.
+WITH ended AS MATERIALIZED (
+    SELECT DISTINCT x.fire_at, x.schedule_id, x.shard
+    FROM json_each(:rows) j
+    CROSS JOIN runs x INDEXED BY of_schedule ON x.schedule_id = j.value ->> 0 AND x.fire_at > utc_text(j.value ->> 2)
+    WHERE x.status NOT IN ('queued', 'running') AND x.follow IS NULL)
+UPDATE runs AS r SET follow = 1 FROM ended j
+WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard
+
+-- name: clear_follow_problems
+-- Take back that schedules cannot follow, but for those that still cannot, for the same reason.
+DELETE FROM schedule_problems
+WHERE (schedule_id, problem) NOT IN (SELECT value ->> 0, value ->> 2 FROM json_each(:rows))
+  AND EXISTS (SELECT 1 FROM schedule_history h
+              WHERE h.id = (SELECT max(x.id) FROM schedule_history x WHERE x.schedule_id = schedule_problems.schedule_id)
+                AND (h.problem IS NULL OR h.deleted = 1))
+
+-- name: put_follow_problems
+-- Say of schedules whose rows are usable by themselves why they cannot follow: nothing of them runs meanwhile.
+INSERT INTO schedule_problems (schedule_id, version, problem, good_id, noticed_at)
+SELECT j.value ->> 0, h.id, j.value ->> 2, 0, utc_now()
+FROM json_each(:rows) j
+CROSS JOIN schedule_history h ON h.id = j.value ->> 1 AND h.schedule_id = j.value ->> 0 AND h.problem IS NULL
+WHERE TRUE
+ON CONFLICT (schedule_id) DO UPDATE SET version = excluded.version
+
+-- name: last_ends
+-- Whether schedules have open runs, and when the last of their fifty newest runs ended.
+WITH open AS MATERIALIZED (
+    SELECT schedule_id FROM runs INDEXED BY pull WHERE status = 'queued'
+    UNION SELECT schedule_id FROM runs INDEXED BY mine WHERE status = 'running')
+SELECT j.value AS schedule_id, j.value IN (SELECT schedule_id FROM open) AS open,
+       (SELECT max(x.finished_at) FROM runs x INDEXED BY of_schedule
+        WHERE x.schedule_id = j.value AND x.status NOT IN ('queued', 'running')
+          AND x.fire_at >= coalesce((SELECT y.fire_at FROM runs y INDEXED BY of_schedule WHERE y.schedule_id = j.value
+                                     ORDER BY y.fire_at DESC LIMIT 1 OFFSET 49), '')) AS finished_at
+FROM json_each(:rows) j
+
 -- name: orphans
 -- Runs of nodes that are purged or have left, however their rows came to be.
 SELECT r.fire_at, r.schedule_id, r.shard, r.attempt, r.node_id, r.take_overs, r.started_at IS NOT NULL AS started,
-       coalesce((SELECT h.definition ->> 'on_node_loss' FROM schedule_history h WHERE h.id = r.version), 'rerun')
-       AS on_node_loss
+       coalesce(h.definition ->> 'on_node_loss', 'rerun') AS on_node_loss, coalesce(h.definition ->> 'route', 'sticky') AS route
 FROM runs r INDEXED BY mine CROSS JOIN nodes n ON n.id = r.node_id AND n.state IN ('purged', 'left')
+LEFT JOIN schedule_history h ON h.id = r.version
 WHERE r.status = 'running' ORDER BY r.fire_at, r.schedule_id, r.shard LIMIT :limit
 
 -- name: all_orphans
 -- Of nodes that somebody removed by hand, too.
 SELECT r.fire_at, r.schedule_id, r.shard, r.attempt, coalesce(r.node_id, '') AS node_id, r.take_overs, r.started_at IS NOT NULL AS started,
-       coalesce((SELECT h.definition ->> 'on_node_loss' FROM schedule_history h WHERE h.id = r.version), 'rerun')
-       AS on_node_loss
-FROM runs r INDEXED BY mine LEFT JOIN nodes n ON n.id = r.node_id
+       coalesce(h.definition ->> 'on_node_loss', 'rerun') AS on_node_loss, coalesce(h.definition ->> 'route', 'sticky') AS route
+FROM runs r INDEXED BY mine LEFT JOIN nodes n ON n.id = r.node_id LEFT JOIN schedule_history h ON h.id = r.version
 WHERE r.status = 'running' AND n.live_name IS NULL ORDER BY r.fire_at, r.schedule_id, r.shard LIMIT :limit
 
 -- name: reclaim_attempts
@@ -440,13 +586,13 @@ CROSS JOIN runs r ON r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND
 WHERE r.status = 'running' AND coalesce(r.node_id, '') = j.node_id AND r.attempt = j.attempt AND r.kill_requested = 0
 
 -- name: reclaim
--- Back to the queue as the next attempt, or closed.
+-- Back to the queue as the next attempt, or closed: node_lost even where a kill was asked for, for `finish_answer`.
 WITH sent AS MATERIALIZED (
     SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS attempt,
            value ->> 4 AS node_id, value ->> 5 AS again, value ->> 6 AS reason
     FROM json_each(:rows)),
 gone AS MATERIALIZED (
-    SELECT j.*, j.again = 1 AND r.kill_requested = 0 AS back, r.kill_requested AS killed
+    SELECT j.*, j.again = 1 AND r.kill_requested = 0 AS back, r.kill_requested <> 0 AS killed
     FROM sent j
     CROSS JOIN runs r ON r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard
     WHERE r.status = 'running' AND coalesce(r.node_id, '') = j.node_id AND r.attempt = j.attempt)
@@ -459,7 +605,8 @@ SET status = CASE WHEN g.back THEN 'queued' WHEN g.killed THEN 'killed' ELSE 'lo
     reason = g.reason,
     lane_slot = NULL,
     serial = iif(g.back, r.serial, NULL),
-    serial_held = iif(g.back, r.serial_held, NULL)
+    serial_held = iif(g.back, r.serial_held, NULL),
+    follow = iif(g.back, NULL, iif(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = r.schedule_id), 1, NULL))
 FROM gone g
 WHERE r.fire_at = g.fire_at AND r.schedule_id = g.schedule_id AND r.shard = g.shard
 
@@ -467,25 +614,50 @@ WHERE r.fire_at = g.fire_at AND r.schedule_id = g.schedule_id AND r.shard = g.sh
 -- Queued rows that were put in without a version.
 SELECT fire_at, schedule_id, shard FROM runs WHERE status = 'queued' AND version IS NULL LIMIT :limit
 
+-- name: fan_out
+-- The other shards of a row put in by hand, like it and as undressed as it is.
+INSERT INTO runs (fire_at, schedule_id, shard, ready_at, origin, args, requested_by, priority, queue)
+SELECT r.fire_at, r.schedule_id, j.value, r.ready_at, r.origin, r.args, r.requested_by, r.priority, r.queue
+FROM json_each(:rows) j
+CROSS JOIN runs r ON r.fire_at = utc_text(:fire_at) AND r.schedule_id = :schedule_id AND r.shard = 0
+WHERE r.status = 'queued' AND r.version IS NULL
+  AND NOT EXISTS (SELECT 1 FROM runs z WHERE z.fire_at = r.fire_at AND z.schedule_id = r.schedule_id AND z.shard = j.value)
+
 -- name: dress
--- They get what their schedules say; a serial is held from here on.
+-- They get what their schedules say; a serial is held from here on, or waited for.
 WITH sent AS MATERIALIZED (
     SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS version,
-           value ->> 4 AS queue, value ->> 5 AS priority, value ->> 6 AS serial
+           value ->> 4 AS queue, value ->> 5 AS priority, value ->> 6 AS serial, value ->> 7 AS waits, value ->> 8 AS lane,
+           value ->> 9 AS shards, value ->> 10 AS pinned_node_id
     FROM json_each(:rows))
 UPDATE runs AS r
-SET version = j.version, queue = j.queue, priority = j.priority, serial = j.serial, serial_held = j.serial
+SET version = j.version, queue = j.queue, priority = j.priority, serial = j.serial,
+    serial_held = iif(j.waits = 1, NULL, j.serial), lane = j.lane, shards = j.shards, pinned_node_id = j.pinned_node_id
 FROM sent j
 WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard AND r.status = 'queued'
   AND r.version IS NULL
 
 -- name: close_killed
--- Nobody owns a queued run, so that nobody else would end it.
+-- Nobody owns a queued run, so that nobody else would end it. One that was replaced before it began was never stopped: skipped.
 WITH some AS MATERIALIZED (
-    SELECT fire_at, schedule_id, shard FROM runs WHERE status = 'queued' AND kill_requested = 1 LIMIT :limit)
+    SELECT fire_at, schedule_id, shard FROM runs WHERE status = 'queued' AND kill_requested <> 0 LIMIT :limit)
 UPDATE runs AS r
-SET status = 'killed', reason_code = 'kill_requested', reason = 'killed while it was queued', finished_at = utc_now(),
-    serial = NULL, serial_held = NULL
+SET status = iif(r.kill_requested = 2 AND r.attempt = 0, 'skipped', 'killed'),
+    reason_code = iif(r.kill_requested = 2, 'replaced', 'kill_requested'),
+    reason = iif(r.kill_requested = 2, 'replaced by ' || coalesce(r.requested_by, 'a later run'), 'killed while it was queued'),
+    finished_at = utc_now(), serial = NULL, serial_held = NULL, follow = iif(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = r.schedule_id), 1, NULL)
+FROM some x WHERE r.fire_at = x.fire_at AND r.schedule_id = x.schedule_id AND r.shard = x.shard
+
+-- name: close_pinned
+-- Queued runs for one node alone that is gone; ids never come back.
+WITH some AS MATERIALIZED (
+    SELECT q.fire_at, q.schedule_id, q.shard FROM runs q CROSS JOIN schedules s ON s.id = q.schedule_id AND s.route = 'all'
+    WHERE q.status = 'queued' AND q.kill_requested = 0 AND q.version IS NOT NULL AND q.pinned_node_id IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.id = q.pinned_node_id AND n.live_name IS NOT NULL) LIMIT :limit)
+UPDATE runs AS r
+SET status = iif(r.attempt = 0, 'missed', 'lost'), reason_code = iif(r.attempt = 0, 'no_node', 'node_lost'),
+    reason = 'it was for one node alone, which is gone: ' || r.pinned_node_id,
+    finished_at = utc_now(), serial = NULL, serial_held = NULL, follow = iif(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = r.schedule_id), 1, NULL)
 FROM some x WHERE r.fire_at = x.fire_at AND r.schedule_id = x.schedule_id AND r.shard = x.shard
 
 -- name: close_deleted
@@ -495,17 +667,17 @@ WITH some AS MATERIALIZED (
     WHERE q.status = 'queued' AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.id = q.schedule_id) LIMIT :limit)
 UPDATE runs AS r
 SET status = 'killed', reason_code = 'schedule_deleted', reason = 'its schedule was deleted', finished_at = utc_now(),
-    serial = NULL, serial_held = NULL
+    serial = NULL, serial_held = NULL, follow = iif(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = r.schedule_id), 1, NULL)
 FROM some x WHERE r.fire_at = x.fire_at AND r.schedule_id = x.schedule_id AND r.shard = x.shard
 
 -- name: expire
 -- Never started, and too late to start now.
 WITH some AS MATERIALIZED (
     SELECT fire_at, schedule_id, shard FROM runs
-    WHERE status = 'queued' AND attempt = 0 AND expires_at < utc_now() LIMIT :limit)
+    WHERE status = 'queued' AND attempt = 0 AND expires_at < utc_now() AND kill_requested = 0 AND version IS NOT NULL LIMIT :limit)
 UPDATE runs AS r
 SET status = 'missed', reason_code = 'no_slot', reason = 'no node with a free slot took it in time',
-    finished_at = utc_now(), serial = NULL, serial_held = NULL
+    finished_at = utc_now(), serial = NULL, serial_held = NULL, follow = iif(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = r.schedule_id), 1, NULL)
 FROM some x WHERE r.fire_at = x.fire_at AND r.schedule_id = x.schedule_id AND r.shard = x.shard
 
 -- name: join
@@ -560,34 +732,50 @@ WITH sent AS MATERIALIZED (
 SELECT j.fire_at, j.schedule_id, j.shard FROM sent j
 WHERE NOT EXISTS (SELECT 1 FROM runs r WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard)
 
--- name: open_missing
--- Due instants without a row, under the auditor's term and the version that stands; at most one row per serial.
+-- name: catch_up_until
+-- Until when the audit has spread what is queued.
+SELECT max(q.ready_at) AS ready_at FROM runs q INDEXED BY pull WHERE q.status = 'queued' AND q.origin = 'audit'
+
+-- name: open_rows
+-- Fires that nobody has claimed, under the version that stands: the audit's by its term, followers' (term NULL) by a live
+-- node; at most one row per serial, and a fire of several shards whole.
 WITH sent AS MATERIALIZED (
     SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard, value ->> 3 AS version,
            value ->> 4 AS status, value ->> 5 AS reason_code, value ->> 6 AS reason, value ->> 7 AS queue,
            value ->> 8 AS priority, value ->> 9 AS delay, value ->> 10 AS grace, value ->> 11 AS serial,
-           value ->> 12 AS overlap, utc_text(value ->> 13) AS until, value ->> 14 AS missed_count
+           value ->> 12 AS overlap, utc_text(value ->> 13) AS until, value ->> 14 AS missed_count, value ->> 15 AS lane,
+           value ->> 16 AS shards, value ->> 17 AS pinned_node_id
     FROM json_each(:rows)),
 judged AS MATERIALIZED (
-    SELECT j.*, b.schedule_id IS NOT NULL AS held, j.status = 'queued' AND j.overlap = 'skip' AND b.schedule_id IS NOT NULL
-           AS blocked, 'the run of ' || replace(replace(b.fire_at, ' ', 'T') || 'Z', '.000000Z', 'Z') || ' is still ' || b.status AS in_the_way
-    FROM sent j LEFT JOIN runs b ON b.serial_held = j.serial)
+    SELECT j.*, EXISTS (SELECT 1 FROM runs o WHERE o.serial = j.serial) AS taken,
+           CASE WHEN j.status = 'queued' THEN CASE j.overlap
+               WHEN 'skip' THEN (SELECT 'the run of ' || replace(replace(b.fire_at, ' ', 'T') || 'Z', '.000000Z', 'Z') || ' is still ' || b.status
+                                 FROM runs b WHERE b.serial = j.serial ORDER BY b.serial_held IS NOT b.serial, b.fire_at LIMIT 1)
+               WHEN 'wait' THEN (SELECT 'the run of ' || replace(replace(b.fire_at, ' ', 'T') || 'Z', '.000000Z', 'Z') || ' waits already'
+                                 FROM runs b WHERE b.serial = j.serial AND b.serial_held IS NOT b.serial ORDER BY b.fire_at LIMIT 1)
+               WHEN 'replace' THEN (SELECT 'the run of ' || replace(replace(b.fire_at, ' ', 'T') || 'Z', '.000000Z', 'Z') || ' is newer'
+                                    FROM runs b WHERE b.serial = j.serial AND b.fire_at > j.fire_at ORDER BY b.fire_at LIMIT 1) END END AS why
+    FROM sent j),
+born AS MATERIALIZED (SELECT j.*, j.status = 'queued' AND j.why IS NULL AS open FROM judged j)
 INSERT INTO runs (fire_at, schedule_id, shard, status, reason_code, reason, queue, priority, ready_at, expires_at, origin,
-                  version, finished_at, until, missed_count, serial, serial_held)
-SELECT j.fire_at, j.schedule_id, j.shard, iif(j.blocked, 'skipped', j.status), iif(j.blocked, 'overlap', j.reason_code),
-       iif(j.blocked, j.in_the_way, j.reason), j.queue, j.priority, utc_in(j.delay), utc_in(j.delay + j.grace), 'audit',
+                  version, finished_at, until, missed_count, serial, serial_held, lane, shards, pinned_node_id, follow)
+SELECT j.fire_at, j.schedule_id, j.shard, iif(j.why IS NULL, j.status, 'skipped'), iif(j.why IS NULL, j.reason_code, 'overlap'),
+       coalesce(j.why, j.reason), j.queue, j.priority, utc_in(j.delay), utc_in(j.delay + j.grace), :origin,
        coalesce(h.good_id, h.id, (SELECT max(x.id) FROM schedule_history x WHERE x.schedule_id = j.schedule_id)),
-       iif(j.status = 'queued' AND NOT j.blocked, NULL, utc_now()), j.until, j.missed_count,
-       iif(j.status = 'queued' AND NOT j.blocked, j.serial, NULL), iif(j.status = 'queued' AND NOT j.held, j.serial, NULL)
-FROM judged j
+       iif(j.open, NULL, utc_now()), j.until, j.missed_count, iif(j.open, j.serial, NULL),
+       CASE WHEN j.open AND NOT j.taken THEN j.serial WHEN j.open AND j.overlap = 'wait' THEN j.serial || '+' END,
+       j.lane, j.shards, j.pinned_node_id, iif(j.open, NULL, iif(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = j.schedule_id), 1, NULL))
+FROM born j
 LEFT JOIN schedule_history h ON h.id = j.version AND h.schedule_id = j.schedule_id
 LEFT JOIN schedules s ON s.id = j.schedule_id
-WHERE EXISTS (SELECT 1 FROM roles a WHERE a.name = 'auditor' AND a.holder = :node_id AND a.term = :term)
+WHERE iif(:term IS NULL, EXISTS (SELECT 1 FROM nodes n WHERE n.id = :node_id AND n.state = 'live' AND n.beat_at >= utc_in(-n.lease_us)),
+          EXISTS (SELECT 1 FROM roles a WHERE a.name = 'auditor' AND a.holder = :node_id AND a.term = :term))
   AND iif(j.version IS NULL, s.id IS NULL, s.version = h.version AND s.updated_at = h.updated_at)
   AND (j.status <> 'queued' OR coalesce(h.good_id, 1) <> 0)
   AND j.fire_at <= utc_in(-:lag)
-  AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id
-                  AND r.shard = j.shard)
+  AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard)
+  AND (j.shards = 1 OR NOT EXISTS (SELECT 1 FROM runs z WHERE z.fire_at = j.fire_at AND z.schedule_id = j.schedule_id
+                                   AND z.shard = 0))
 
 -- name: move_watermark
 -- From where this holder saw it, under its term.
