@@ -21,8 +21,9 @@ from leasebeat.cli.nodes import drain, nodes
 from leasebeat.cli.preview import preview
 from leasebeat.cli.queues import lane, lanes, queues
 from leasebeat.cli.runs import kill, logs, retry, run_now, runs
-from leasebeat.cli.schedules import add, edit, list_, pause, remove, resume, show
+from leasebeat.cli.schedules import add, edit, list_, pause, remove, resume
 from leasebeat.cli.setup import init
+from leasebeat.cli.show import show
 from leasebeat.errors import LeasebeatError
 
 __all__ = ["COMMANDS", "application", "run"]

@@ -7,14 +7,15 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 
 from cyclopts import Parameter
 
 from leasebeat.cli.exits import DONE, FAILED, Usage
+from leasebeat.cli.fires import RUN_COLUMNS, fire_records, run_cells, run_record
 from leasebeat.cli.moments import key_parts, moment_ago
 from leasebeat.cli.options import COMMON, Common, check_count, desk_of, flag
-from leasebeat.cli.output import Column, cell, note, plain, print_json, print_line, print_table
+from leasebeat.cli.output import cell, note, plain, print_json, print_line, print_table
 from leasebeat.cli.select import is_pattern
 from leasebeat.cli.text import visible_lines
 from leasebeat.cli.upcoming import standings
@@ -28,7 +29,7 @@ from leasebeat.store.session import Record
 if TYPE_CHECKING:
     from leasebeat.store.desk import Desk
 
-__all__ = ["RUN_COLUMNS", "kill", "logs", "retry", "run_cells", "run_now", "run_record", "runs"]
+__all__ = ["kill", "logs", "retry", "run_now", "runs"]
 
 POLL_S = 0.5
 FOLLOWED = 1000
@@ -36,28 +37,7 @@ FOLLOWED = 1000
 TROUBLE = (Status.FAILED, Status.TIMED_OUT, Status.LOST, Status.MISSED)
 
 
-RUN_COLUMNS = [
-    Column("KEY", "fold"),
-    Column("STATUS"),
-    Column("NODE", "cut"),
-    Column("TOOK", right=True),
-    Column("REASON", "cut"),
-]
-
 Key = Annotated[str, Parameter(help="Key of the run: NAME@INSTANT[#SHARD].", metavar="KEY")]
-
-
-def run_record(row: Record) -> dict[str, object]:
-    """A run as JSON has it."""
-    key = RunKey(row["fire_at"], row["schedule_id"], row["shard"])
-    return plain(row) | {"key": key_text(row["schedule"], key)}
-
-
-def run_cells(record: Mapping[str, Any]) -> list[object]:
-    """The cells of a run under `RUN_COLUMNS`."""
-    duration = record["duration_s"]
-    took = None if duration is None else f"{duration:.1f}s"
-    return [record["key"], record["status"], record["node"], took, record["reason"] or record["reason_code"]]
 
 
 def run_now(
@@ -171,12 +151,13 @@ def runs(
     since: Annotated[
         str | None, Parameter(help="Only those due since: 1h (ago), or an instant.", metavar="WHEN")
     ] = None,
+    shards: Annotated[bool, flag("Each part of a fire by itself, as --json and --follow have them.")] = False,
     count: Annotated[
         int, Parameter(name=["-n", "--count"], help="At most so many, the newest.", metavar="N")
     ] = 50,
     common: Common = COMMON,
 ) -> int:
-    """List runs, the newest last."""
+    """List runs, the newest last; the parts of a fire as one."""
     check_count(count)
     statuses = [*(status or []), *(TROUBLE if failed else ())]
     with desk_of(common) as desk:
@@ -186,7 +167,7 @@ def runs(
         look = _Look(desk, pattern, statuses, start)
         if follow:
             return _follow(look, count, common)
-        records = look(count)
+        records = look(count) if shards or common.json else look.fires(count)
     if common.json:
         print_json(records)
     else:
@@ -211,8 +192,14 @@ class _Look:
 
     def __call__(self, count: int) -> list[dict[str, object]]:
         """The newest `count` of them, oldest first."""
-        rows = self.desk.runs(self.pattern, self.statuses, self.since, count)
-        return [run_record(row) for row in reversed(rows)]
+        return [run_record(row) for row in reversed(self._rows(count))]
+
+    def fires(self, count: int) -> list[dict[str, object]]:
+        """The newest `count` of their fires, oldest first."""
+        return fire_records(self.desk, self._rows, count)[::-1]
+
+    def _rows(self, count: int) -> list[Record]:
+        return self.desk.runs(self.pattern, self.statuses, self.since, count)
 
 
 def _follow(look: _Look, count: int, common: Common) -> NoReturn:

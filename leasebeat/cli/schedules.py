@@ -1,20 +1,19 @@
-"""Commands on schedules: add, edit, list, show, pause, resume, remove."""
+"""Commands on schedules: add, edit, list, pause, resume, remove."""
 
 from __future__ import annotations
 
 import getpass
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from leasebeat.cli.columns import COLUMNS, Columns, assignments, read
 from leasebeat.cli.exits import DONE, Usage
 from leasebeat.cli.moments import length
-from leasebeat.cli.options import COMMON, Common, check_count, desk_of, flag
-from leasebeat.cli.output import Column, plain, print_facts, print_json, print_line, print_table, seconds
+from leasebeat.cli.options import COMMON, Common, desk_of, flag
+from leasebeat.cli.output import Column, plain, print_json, print_line, print_table, seconds
 from leasebeat.cli.queues import pause_queues
-from leasebeat.cli.runs import RUN_COLUMNS, run_cells, run_record
 from leasebeat.cli.select import is_pattern, named
 from leasebeat.cli.upcoming import Standing, next_of, standings, why_never
 from leasebeat.model.instant import SECOND, Instant, to_text
@@ -24,12 +23,9 @@ from leasebeat.store.session import Record
 if TYPE_CHECKING:
     from leasebeat.store.desk import Desk
 
-__all__ = ["add", "edit", "list_", "pause", "remove", "resume", "show"]
+__all__ = ["add", "edit", "list_", "next_texts", "pause", "remove", "resume", "schedule_record"]
 
 _COLUMNS = [Column("NAME", "fold"), Column("CRON", "cut"), Column("NEXT"), Column("LAST"), Column("STATUS")]
-
-_BELOW = ("good_id", "next", "next_at", "runs")
-"""What `show` tells in words of its own."""
 
 Name = Annotated[str, Parameter(help="What it is called.")]
 Names = Annotated[str, Parameter(help="Names, or patterns like 'billing/*'.")]
@@ -119,7 +115,7 @@ def _edit_by_hand(name: str, common: Common) -> int:
 def _tell(desk: Desk, name: str, done: str, common: Common) -> None:
     row = desk.schedule(name)
     (standing,) = standings(desk, [row])
-    record = _record(row, standing, desk.now())
+    record = schedule_record(row, standing, desk.now())
     if common.json:
         print_json(record)
     else:
@@ -132,9 +128,9 @@ def _when(record: Mapping[str, object], standing: Standing) -> str:
     return f"next at {record['next_at']}" if record["next_at"] else why_never(standing.schedule)
 
 
-def _record(row: Record, standing: Standing, now: Instant) -> dict[str, object]:
+def schedule_record(row: Record, standing: Standing, now: Instant) -> dict[str, object]:
     """A schedule as JSON has it, and when what is in force fires next."""
-    first = _next(standing, now, 1) if row["enabled"] else []
+    first = next_texts(standing, now, 1) if row["enabled"] else []
     return plain(row) | {
         "problem": standing.problem,
         "good_id": standing.good_id,
@@ -142,7 +138,8 @@ def _record(row: Record, standing: Standing, now: Instant) -> dict[str, object]:
     }
 
 
-def _next(standing: Standing, now: Instant, count: int) -> list[str]:
+def next_texts(standing: Standing, now: Instant, count: int) -> list[str]:
+    """When what is in force fires next."""
     return [to_text(at) for at in next_of(standing.schedule, now, count)] if standing.schedule else []
 
 
@@ -158,7 +155,7 @@ def list_(
         if pattern is not None and not rows and not is_pattern(pattern):
             desk.schedule(pattern)  # says that there is none
         standing, now = standings(desk, rows), desk.now()
-    records = [_record(row, one, now) for row, one in zip(rows, standing, strict=True)]
+    records = [schedule_record(row, one, now) for row, one in zip(rows, standing, strict=True)]
     if common.json:
         print_json(records)
         return DONE
@@ -178,44 +175,6 @@ def _cells(record: Mapping[str, object]) -> list[object]:
         seconds(record["last_at"]),
         "problem" if record["problem"] else status,
     ]
-
-
-def show(
-    name: Name,
-    /,
-    *,
-    count: Annotated[
-        int, Parameter(name=["-n", "--count"], help="How many fires and runs.", metavar="N")
-    ] = 5,
-    common: Common = COMMON,
-) -> int:
-    """Show one schedule: its definition, what is wrong with it, its next fires and last runs."""
-    check_count(count)
-    with desk_of(common) as desk:
-        row = desk.schedule(name)
-        (standing,), now = standings(desk, [row]), desk.now()
-        runs = [run_record(run) for run in reversed(desk.runs(name, limit=count))]
-    record = _record(row, standing, now) | {"next": _next(standing, now, count), "runs": runs}
-    if common.json:
-        print_json(record)
-    else:
-        _show(record | {"problem": standing.told}, runs)
-    return DONE
-
-
-def _show(record: dict[str, object], runs: Sequence[Mapping[str, object]]) -> None:
-    print_facts({name: value for name, value in record.items() if name not in _BELOW})
-    print_line("")
-    upcoming = cast("list[str]", record["next"])
-    print_line(
-        ("next fires" if record["enabled"] else "next fires, were it not paused")
-        + ("" if upcoming else ": none")
-    )
-    for at in upcoming:
-        print_line(f"  {at}")
-    if runs:
-        print_line("")
-        print_table(RUN_COLUMNS, [run_cells(run) for run in runs])
 
 
 def pause(

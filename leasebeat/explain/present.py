@@ -16,9 +16,9 @@ from leasebeat.model.instant import SECOND, Instant, from_text, to_text
 from leasebeat.model.node import LEASE_BEATS
 from leasebeat.model.run import ENDED, ReasonCode, Status
 
-__all__ = ["named_instant", "with_runs"]
+__all__ = ["WORST", "named_instant", "with_runs"]
 
-_WORST = (
+WORST = (
     Status.RUNNING,
     Status.QUEUED,
     Status.LOST,
@@ -50,10 +50,10 @@ def with_runs(scene: Scene, fire: Fire) -> Verdict:
 def _of_parts(scene: Scene, fire: Fire) -> Verdict:
     counts = Counter(str(row["status"]) for row in fire.rows)
     whole = max(row["shards"] for row in fire.rows)
-    worst = min(fire.rows, key=lambda row: _WORST.index(row["status"]))
+    worst = min(fire.rows, key=lambda row: WORST.index(row["status"]))
     told = [_of_run(scene, fire, row) for row in fire.rows if row["status"] != Status.SUCCEEDED]
     code = _of_run(scene, fire, worst).code
-    said = [f"{counts[status]} {status}" for status in reversed(_WORST) if counts[status]]
+    said = [f"{counts[status]} {status}" for status in reversed(WORST) if counts[status]]
     text = f"{len(fire.rows)} of {whole} parts: {', '.join(said)}"
     parts = [{"key": v.facts["key"], "code": v.code, "text": v.text} for v in told]
     lines = [f"{part['key']}: {part['text']}" for part in parts[:_PARTS_TOLD]]

@@ -42,6 +42,10 @@ class DeskPast(DeskBase):
         """The tries at all shards of a fire that were not the last, by shard and attempt."""
         return self._session.query("desk_attempts_of", schedule_id=schedule_id, fire_at=text_of(fire_at))
 
+    def parts(self, schedule_id: int, fire_at: Instant) -> list[Record]:
+        """How the runs of a fire stand: by status parts, shards, started_at (first), finished_at (last)."""
+        return self._session.query("desk_parts", schedule_id=schedule_id, fire_at=text_of(fire_at))
+
     def durations(self, schedule_id: int, limit: int = 200) -> list[float]:
         """How many seconds its newest successes took."""
         records = self._session.query("desk_durations", schedule_id=schedule_id, limit=limit)

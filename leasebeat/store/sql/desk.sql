@@ -248,3 +248,8 @@ WHERE t.fire_at = :fire_at AND t.schedule_id = :schedule_id ORDER BY t.shard, t.
 SELECT l.duration_s FROM run_list l
 WHERE l.schedule_id = :schedule_id AND l.status = 'succeeded' AND l.duration_s IS NOT NULL
 ORDER BY l.fire_at DESC LIMIT :limit
+
+-- name: desk_parts
+-- How the parts of one fire stand.
+SELECT r.status, COUNT(*) AS parts, MAX(r.shards) AS shards, MIN(r.started_at) AS started_at, MAX(r.finished_at) AS finished_at
+FROM runs r WHERE r.fire_at = :fire_at AND r.schedule_id = :schedule_id GROUP BY r.status
