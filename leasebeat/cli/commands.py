@@ -12,6 +12,8 @@ from cyclopts import App, CoercionError, CycloptsError, Parameter
 
 from leasebeat import __version__
 from leasebeat.cli.audit import audit
+from leasebeat.cli.calendar import calendar_import, calendar_list, calendar_show
+from leasebeat.cli.crontab import crontab
 from leasebeat.cli.doctor import doctor
 from leasebeat.cli.exchange import export, import_
 from leasebeat.cli.exits import DONE, FAILED, INTERRUPTED, Usage, complain
@@ -50,12 +52,19 @@ COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
     "activity": (activity, "leasebeat activity --since 24h"),
     "export": (export, "leasebeat export"),
     "import": (import_, "leasebeat import schedules.toml --dry-run"),
+    "import crontab": (
+        crontab,
+        "leasebeat import crontab web1.tab --name-prefix web1/ --route node:web1",
+    ),
     "run": (run_now, "leasebeat run backup --wait"),
     "kill": (kill, "leasebeat kill backup@2026-11-20T03:00:00Z"),
     "retry": (retry, "leasebeat retry backup@2026-11-20T03:00:00Z"),
     "runs": (runs, "leasebeat runs 'billing/*' --failed --since 24h"),
     "logs": (logs, "leasebeat logs backup"),
     "explain": (explain, "leasebeat explain backup yesterday 03:00"),
+    "calendar list": (calendar_list, "leasebeat calendar list"),
+    "calendar show": (calendar_show, "leasebeat calendar show berlin"),
+    "calendar import": (calendar_import, "leasebeat calendar import holidays.ics --name berlin"),
     "queues": (queues, "leasebeat queues"),
     "lanes": (lanes, "leasebeat lanes"),
     "lane": (lane, "leasebeat lane api --size 4"),

@@ -46,9 +46,10 @@ class Step:
     @property
     def told(self) -> str:
         """The step on one line."""
-        return f"{self.change} {self.what} {self.name}" + (
-            f": {changes_text(self.diff)}" if self.change == "change" else ""
-        )
+        line = f"{self.change} {self.what} {self.name}"
+        if self.what == "calendar" and self.change == "add":
+            return f"{line}: {len(self.diff)} days"
+        return f"{line}: {changes_text(self.diff)}" if self.change == "change" else line
 
 
 def schedule_step(name: str, row: Record | None, values: Mapping[str, SqlValue]) -> Step | None:
@@ -92,11 +93,10 @@ def calendar_steps(
     there: Mapping[str, Sequence[CalendarDay]],
     wanted: Mapping[str, Sequence[CalendarDay]],
     prune: bool,
-    only: bool = False,
 ) -> list[Step]:
-    """The steps to these calendars. `prune`: other days go away, and, but for `only`, other calendars too."""
+    """The steps to these calendars. `prune`: days and calendars that are there and not wanted go away."""
     steps: list[Step] = []
-    for name in wanted if only or not prune else {**dict.fromkeys(wanted), **dict.fromkeys(there)}:
+    for name in {**dict.fromkeys(wanted), **dict.fromkeys(there if prune else ())}:
         before = {day.day: day for day in there.get(name, ())}
         after = {day.day: day for day in wanted.get(name, ())}
         put = [day for day in after.values() if before.get(day.day) != day]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -41,10 +42,23 @@ def a_file(lb: Commands) -> None:
     lb.json("export", "--file", "schedules.toml")
 
 
+def a_crontab(lb: Commands) -> None:
+    del lb
+    Path("web1.tab").write_text("0 3 * * * /usr/local/bin/backup.sh\n")
+
+
+def some_holidays(lb: Commands) -> None:
+    Path("holidays.ics").write_text("2099-12-25,exclude,Christmas\n")
+    lb.json("calendar", "import", "holidays.ics", "--name", "berlin")
+
+
 BEFORE: dict[str, Callable[[Commands], None]] = {
     "add": lambda lb: lb.json("remove", "backup"),
     "rollback": another_version,
+    "calendar show": some_holidays,
+    "calendar import": some_holidays,
     "import": a_file,
+    "import crontab": a_crontab,
     "kill": a_queued_run,
     "retry": a_failed_run,
     "logs": a_failed_run,

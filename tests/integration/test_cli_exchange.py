@@ -108,7 +108,7 @@ def test_the_tables_beside_the_schedules_are_in_the_file(lb: Commands) -> None:
     lb.json("lane", "other", "--size", "9")
     dry = lb("import", "all.toml", "--dry-run", "--prune").out
     assert dry.splitlines() == [
-        "add calendar berlin",
+        "add calendar berlin: 1 days",
         "change lane api: size: 2 -> 4",
         "remove lane other",
         "change queue heavy: paused: false -> true",
