@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from leasebeat.model.instant import SECOND, Instant, Micros, from_text, to_text
+from leasebeat.model.instant import SECOND, Instant, Micros, to_text
+from leasebeat.model.run import parse_key
 
 __all__ = [
     "AttemptRow",
@@ -291,7 +292,7 @@ def _late_writes(evidence: Evidence, found: list[Execution]) -> Iterator[str]:
 
 def _early(evidence: Evidence, found: list[Execution]) -> Iterator[str]:
     for execution in found:
-        due = from_text(execution.key.rpartition("@")[2])
+        _, due, _ = parse_key(execution.key)
         if execution.fence < due:
             yield f"{execution.key} was claimed {(due - execution.fence) / SECOND:.3f} s early"
         if execution.begin // 1000 + evidence.lead + _READING < due:

@@ -38,18 +38,23 @@ from leasebeat.testing.evidence import (
 from leasebeat.testing.private import PrivateStore, Row, value
 from leasebeat.testing.servers import faketime_environ, write_clock
 
-__all__ = ["Fleet", "Worker", "until"]
+__all__ = ["TELL", "Fleet", "Worker", "until"]
 
 ROOT = Path(__file__).parents[2]
 
-TASK = """\
-# Says in $EVIDENCE when it begins, that it lives, and when it ends; lasts 0.1 to 4 s by its key.
-# Sourced by the shell of the task, so that nothing but `sleep` is started.
+TELL = """\
+# Sourced by the shell of a task, so that nothing but `sleep` is started: `tell WHAT` writes to $EVIDENCE.
 tell() {
     read -r up idle </proc/uptime
     echo "$attempt $1 ${up%.*}${up#*.}0000000" >>"$EVIDENCE"
 }
 attempt="$LEASEBEAT_RUN_KEY $LEASEBEAT_ATTEMPT $LEASEBEAT_FENCE $LEASEBEAT_NODE_ID"
+"""
+
+TASK = (
+    TELL
+    + """\
+# Says when it begins, that it lives, and when it ends; lasts 0.1 to 4 s by its key.
 tell begin
 name=${LEASEBEAT_RUN_KEY%@*} at=${LEASEBEAT_RUN_KEY##*T}
 second=1${at##*:} minute=${at#*:}
@@ -63,6 +68,7 @@ done
 sleep 0.$left
 tell end
 """
+)
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -227,6 +233,11 @@ class Fleet:
         wanted = {(name, self.workers[name].process.pid) for name in names}
         until(lambda: wanted <= self._live(), seconds, f"{', '.join(names)} join\n{self.tails()}")
 
+    def live(self) -> list[str]:
+        """The names of the workers whose present processes are live nodes."""
+        found = self._live()
+        return sorted(name for name, worker in self.workers.items() if (name, worker.process.pid) in found)
+
     def _live(self) -> set[tuple[str, int]]:
         rows = self.store.rows("SELECT name, pid FROM nodes WHERE state = 'live'")
         return {(row["name"], row["pid"]) for row in rows}
@@ -263,7 +274,7 @@ class Fleet:
             "overlap": "allow",
             **{column: found for column, found in row.items() if column != "longest"},
         }
-        values = ", ".join(_literal(found) for found in whole.values())
+        values = ", ".join(literal(found) for found in whole.values())
         return f"INSERT INTO schedules ({', '.join(whole)}) VALUES ({values})"
 
     def task_pids(self, mark: str = "") -> list[int]:
@@ -297,9 +308,9 @@ class Fleet:
         nodes = self.store.rows("SELECT id, name, state, beat_at, beat_s FROM nodes")
         return Evidence(
             lines=self.evidence.read_text().splitlines(),
-            runs=[RunRow(**_instants(row)) for row in runs],
-            attempts=[AttemptRow(**_instants(row)) for row in attempts],
-            nodes=[NodeRow(**_instants(row)) for row in nodes],
+            runs=[RunRow(**instants(row)) for row in runs],
+            attempts=[AttemptRow(**instants(row)) for row in attempts],
+            nodes=[NodeRow(**instants(row)) for row in nodes],
             due=due,
             lead=wall_clock_lead(self.store.now),
             deaths=dict(self.deaths),
@@ -357,11 +368,13 @@ def _instant(moment: datetime | str | None) -> Instant | None:
     return None if moment is None else from_datetime(moment.replace(tzinfo=UTC))
 
 
-def _instants(row: Row) -> dict[str, Any]:
+def instants(row: Row) -> dict[str, Any]:
+    """A row with its times as microseconds: those columns whose names end in `_at`."""
     return {name: _instant(found) if name.endswith("_at") else found for name, found in row.items()}
 
 
-def _literal(found: object) -> str:
+def literal(found: object) -> str:
+    """As SQL takes it; text without backslashes is the same to every store."""
     if found is None or isinstance(found, int | float):
         return "NULL" if found is None else str(found)
     return "'" + str(found).replace("\\", "\\\\").replace("'", "''") + "'"
