@@ -81,10 +81,12 @@ class FollowStatements(OpenStatements):
     def _link(self, edges: Sequence[Edge]) -> None:
         wanted = {(edge.upstream_id, edge.follower_id): edge.since for edge in edges}
         there = {(record["upstream_id"], record["follower_id"]) for record in self._session.query("edges")}
-        new = sorted((*pair, since) for pair, since in wanted.items() if pair not in there)
+        new = sorted(wanted.keys() - there)
         self._execute_all("remove_edges", sorted(there - wanted.keys()))
         self._execute_all("add_edges", new)
-        self._execute_all("mark_followed", new)
+        for upstream_id, follower_id in new:
+            since = wanted[upstream_id, follower_id]
+            self._session.execute("mark_followed", upstream_id=upstream_id, since=since)
 
     def last_ends(self, ids: Sequence[int]) -> list[LastEnd]:
         """For each schedule, also one without runs. Of ends, those of its fifty newest runs are looked at."""

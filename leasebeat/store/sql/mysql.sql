@@ -177,6 +177,9 @@ FROM (
          EXISTS (SELECT STRAIGHT_JOIN 1 FROM JSON_TABLE(:queues, '$[*]' COLUMNS (name VARCHAR(200) CHARACTER SET utf8mb4 PATH '$')) j
                  JOIN runs q FORCE INDEX (pull) ON q.status = 'queued' AND q.queue = j.name
                  JOIN schedules s ON s.id = q.schedule_id
+                 LEFT JOIN lanes l ON l.name = q.lane
+                 LEFT JOIN (SELECT SUBSTRING_INDEX(h.lane_slot, ':', 1) AS lane, COUNT(*) AS held FROM runs h FORCE INDEX (lane_slot)
+                            WHERE h.lane_slot IS NOT NULL GROUP BY 1) f ON f.lane = q.lane
                  WHERE q.ready_at <= UTC_TIMESTAMP(6) AND q.kill_requested = 0 AND q.version IS NOT NULL
                    AND (q.attempt > 0 OR q.expires_at IS NULL OR q.expires_at > UTC_TIMESTAMP(6))
                    AND (q.pinned_node_id IS NULL OR q.pinned_node_id = :node_id
@@ -189,10 +192,7 @@ FROM (
                    AND (q.serial IS NULL OR q.serial_held = q.serial
                         OR (NOT EXISTS (SELECT 1 FROM runs b WHERE b.serial_held = q.serial)
                             AND NOT EXISTS (SELECT 1 FROM runs e WHERE e.serial = q.serial AND e.fire_at < q.fire_at)))
-                   AND (q.lane IS NULL
-                        OR (SELECT COUNT(*) FROM runs h FORCE INDEX (lane_slot)
-                            WHERE h.lane_slot >= CONCAT(q.lane, ':') AND h.lane_slot < CONCAT(q.lane, ';'))
-                           < COALESCE((SELECT l.size FROM lanes l WHERE l.name = q.lane), 1))) AS ready,
+                   AND (q.lane IS NULL OR COALESCE(f.held, 0) < COALESCE(l.size, 1))) AS ready,
          EXISTS (SELECT STRAIGHT_JOIN 1 FROM nodes g FORCE INDEX (state) JOIN runs o FORCE INDEX (mine) ON o.node_id = g.id AND o.status = 'running'
                  WHERE g.state IN ('purged', 'left')) AS orphans,
          EXISTS (SELECT 1 FROM runs w FORCE INDEX (wants) WHERE w.wants IN ('dress', 'kill'))
@@ -201,7 +201,7 @@ FROM (
                                             WHERE w.status = 'queued' AND x.id IS NULL)
                                     OR EXISTS (SELECT STRAIGHT_JOIN 1 FROM runs w FORCE INDEX (wants)
                                                JOIN schedules x ON x.id = w.schedule_id AND x.route = 'all'
-                                               LEFT JOIN nodes g ON g.id = w.pinned_node_id AND g.state NOT IN ('purged', 'left')
+                                               LEFT JOIN nodes g FORCE INDEX (PRIMARY) ON g.id = w.pinned_node_id AND g.state NOT IN ('purged', 'left')
                                                WHERE w.wants = 'pin' AND g.id IS NULL), 0) AS sweep,
          EXISTS (SELECT 1 FROM runs w FORCE INDEX (wants) WHERE w.wants = 'follow') AS follow,
          a.holder, a.term, a.expires_at IS NULL OR a.expires_at < UTC_TIMESTAMP(6) AS expired, a.watermark
@@ -318,6 +318,9 @@ LEFT JOIN nodes n ON n.id = :node_id AND n.state = 'live' AND n.beat_at >= UTC_T
 SELECT STRAIGHT_JOIN q.fire_at, q.schedule_id, q.shard, q.attempt, q.priority, q.lane,
        q.origin = 'audit' AND q.ready_at >= q.fire_at + INTERVAL :reach MICROSECOND AS late
 FROM runs q FORCE INDEX (pull) JOIN schedules s ON s.id = q.schedule_id
+LEFT JOIN lanes l ON l.name = q.lane
+LEFT JOIN (SELECT SUBSTRING_INDEX(h.lane_slot, ':', 1) AS lane, COUNT(*) AS held FROM runs h FORCE INDEX (lane_slot)
+           WHERE h.lane_slot IS NOT NULL GROUP BY 1) f ON f.lane = q.lane
 WHERE q.status = 'queued' AND q.queue = :queue AND q.ready_at <= UTC_TIMESTAMP(6) AND q.kill_requested = 0 AND q.version IS NOT NULL
   AND (q.attempt > 0 OR q.expires_at IS NULL OR q.expires_at > UTC_TIMESTAMP(6))
   AND (q.pinned_node_id IS NULL OR q.pinned_node_id = :node_id
@@ -330,17 +333,14 @@ WHERE q.status = 'queued' AND q.queue = :queue AND q.ready_at <= UTC_TIMESTAMP(6
   AND (q.serial IS NULL OR q.serial_held = q.serial
        OR (NOT EXISTS (SELECT 1 FROM runs b WHERE b.serial_held = q.serial)
            AND NOT EXISTS (SELECT 1 FROM runs e WHERE e.serial = q.serial AND e.fire_at < q.fire_at)))
-  AND (q.lane IS NULL
-       OR (SELECT COUNT(*) FROM runs h FORCE INDEX (lane_slot)
-           WHERE h.lane_slot >= CONCAT(q.lane, ':') AND h.lane_slot < CONCAT(q.lane, ';'))
-          < COALESCE((SELECT l.size FROM lanes l WHERE l.name = q.lane), 1))
+  AND (q.lane IS NULL OR COALESCE(f.held, 0) < COALESCE(l.size, 1))
 ORDER BY q.pull_order, q.ready_at, q.fire_at, q.schedule_id, q.shard LIMIT :limit
 
 -- name: lane_room
 -- The size of lanes, and which of their slots are held. Gives name, size, lane_slot (NULL: none is). rows: names.
 SELECT STRAIGHT_JOIN j.name, COALESCE(l.size, 1) AS size, h.lane_slot
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (name VARCHAR(200) CHARACTER SET utf8mb4 PATH '$')) j LEFT JOIN lanes l ON l.name = j.name
-LEFT JOIN runs h FORCE INDEX (lane_slot) ON h.lane_slot >= CONCAT(j.name, ':') AND h.lane_slot < CONCAT(j.name, ';')
+LEFT JOIN runs h FORCE INDEX (lane_slot) ON h.lane_slot IS NOT NULL AND SUBSTRING_INDEX(h.lane_slot, ':', 1) = j.name
 
 -- name: pull
 -- Take queued runs by key; what others have locked is passed over, never waited for. The shared lock that it takes on the
@@ -490,7 +490,7 @@ SELECT upstream_id, follower_id FROM schedule_after
 SELECT 1 AS present FROM roles WHERE name = 'auditor' AND holder = :node_id AND term = :term FOR UPDATE
 
 -- name: add_edges
--- From here on every end of an upstream is marked. rows: upstream_id, follower_id, since.
+-- From here on every end of an upstream is marked. rows: upstream_id, follower_id.
 INSERT INTO schedule_after (upstream_id, follower_id)
 SELECT j.u, j.f FROM JSON_TABLE(:rows, '$[*]' COLUMNS (u BIGINT PATH '$[0]', f BIGINT PATH '$[1]')) j
 
@@ -500,13 +500,13 @@ DELETE e FROM JSON_TABLE(:rows, '$[*]' COLUMNS (u BIGINT PATH '$[0]', f BIGINT P
 STRAIGHT_JOIN schedule_after e ON e.upstream_id = j.u AND e.follower_id = j.f
 
 -- name: mark_followed
--- After add_edges, in its transaction: what ended before the edges were there. Who else may be ending such a run now: any node.
--- Either it holds the run's lock, and is waited for, or it reads the edge (`finish` reads with a lock, too).
--- rows: as add_edges.
-UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (u BIGINT PATH '$[0]', since BIGINT PATH '$[2]')) j
-STRAIGHT_JOIN runs x FORCE INDEX (of_schedule) ON x.schedule_id = j.u AND x.fire_at > TIMESTAMPADD(MICROSECOND, j.since, TIMESTAMP'1970-01-01 00:00:00')
-SET x.follow = 1
-WHERE x.status NOT IN ('queued', 'running') AND x.follow IS NULL
+-- After add_edges, in its transaction: what ended before the edge was there. Who else may be ending such a run now: any node.
+-- Either it holds the run's lock, and is waited for, or it reads the edge (`finish` reads with a lock, too). A join, because
+-- an update of a single table would pass over rows that are locked and not ended yet. One edge: the index bounds what is locked.
+UPDATE (SELECT 1 AS one) t
+STRAIGHT_JOIN runs r FORCE INDEX (of_schedule) ON r.schedule_id = :upstream_id AND r.fire_at > TIMESTAMPADD(MICROSECOND, :since, TIMESTAMP'1970-01-01 00:00:00')
+SET r.follow = 1
+WHERE r.status NOT IN ('queued', 'running') AND r.follow IS NULL
 
 -- name: clear_follow_problems
 -- Take back that schedules cannot follow, but for those that still cannot, for the same reason. What is wrong with a row by
@@ -533,7 +533,7 @@ SELECT STRAIGHT_JOIN j.s AS schedule_id, o.schedule_id IS NOT NULL AS open,
           AND x.fire_at >= COALESCE((SELECT y.fire_at FROM runs y FORCE INDEX (of_schedule) WHERE y.schedule_id = j.s
                                      ORDER BY y.fire_at DESC LIMIT 1 OFFSET 49), TIMESTAMP'1970-01-01 00:00:00')) AS finished_at
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$')) j
-LEFT JOIN (SELECT DISTINCT q.schedule_id FROM runs q FORCE INDEX (pull) WHERE q.status IN ('queued', 'running')) o ON o.schedule_id = j.s
+LEFT JOIN (SELECT DISTINCT c.schedule_id FROM runs c FORCE INDEX (pull) WHERE c.status IN ('queued', 'running')) o ON o.schedule_id = j.s
 
 -- name: join
 -- A node's first beat. 1062: a present node has its name.
@@ -616,7 +616,7 @@ INSERT INTO runs (fire_at, schedule_id, shard, ready_at, origin, args, requested
 SELECT STRAIGHT_JOIN r.fire_at, r.schedule_id, j.k, r.ready_at, r.origin, r.args, r.requested_by, r.priority, r.queue
 FROM JSON_TABLE(:rows, '$[*]' COLUMNS (k INT PATH '$')) j
 JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = :schedule_id AND r.shard = 0
-LEFT JOIN runs z ON z.fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND z.schedule_id = :schedule_id AND z.shard = j.k
+LEFT JOIN runs z FORCE INDEX (PRIMARY) ON z.fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND z.schedule_id = :schedule_id AND z.shard = j.k
 WHERE r.status = 'queued' AND r.version IS NULL AND z.schedule_id IS NULL
 
 -- name: dress

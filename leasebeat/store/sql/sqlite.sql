@@ -518,14 +518,9 @@ INSERT INTO schedule_after (upstream_id, follower_id) SELECT value ->> 0, value 
 DELETE FROM schedule_after WHERE (upstream_id, follower_id) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:rows))
 
 -- name: mark_followed
--- What ended before the edges were there.
-WITH ended AS MATERIALIZED (
-    SELECT DISTINCT x.fire_at, x.schedule_id, x.shard
-    FROM json_each(:rows) j
-    CROSS JOIN runs x INDEXED BY of_schedule ON x.schedule_id = j.value ->> 0 AND x.fire_at > utc_text(j.value ->> 2)
-    WHERE x.status NOT IN ('queued', 'running') AND x.follow IS NULL)
-UPDATE runs AS r SET follow = 1 FROM ended j
-WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard
+-- What ended before the edge was there.
+UPDATE runs INDEXED BY of_schedule SET follow = 1
+WHERE schedule_id = :upstream_id AND fire_at > utc_text(:since) AND status NOT IN ('queued', 'running') AND follow IS NULL
 
 -- name: clear_follow_problems
 -- Take back that schedules cannot follow, but for those that still cannot, for the same reason.
