@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leasebeat.testing.servers import MariaDB, Redis
-from leasebeat.testing.trials import burst, clocks, deaths, edits, idle, load
+from leasebeat.testing.trials import burst, clocks, deaths, edits, explain, idle, load, shards, workflow
 
 __all__ = ["main"]
 
 MOST_RATIO = 3.0
 """The last commit of a burst may take so many times as long as its bare rows."""
 MOST_CPU_PCT = 1.0
+MOST_UNEVEN_PCT = 10.0
+"""The least busy node may have so much less of a fire's shards than the busiest one."""
 
 Figures = tuple[list[str], bool]
 """Lines for people, and whether everything is as promised."""
@@ -33,6 +35,12 @@ class Ground:
     mariadb: MariaDB
     redis: Redis
     seconds: int | None
+    seed: int
+
+    def part(self, name: str) -> Path:
+        """A folder of its own in this one."""
+        (self.folder / name).mkdir()
+        return self.folder / name
 
     def lasting(self, seconds: int) -> int:
         """What `--seconds` says, or that."""
@@ -66,10 +74,30 @@ def _edits(ground: Ground) -> Figures:
     return [line for r in results for line in r.lines()], not any(r.findings for r in results)
 
 
+def _explain(ground: Ground) -> Figures:
+    result = explain.run(ground.folder, ground.mariadb.mysql, ground.redis.url, ground.lasting(150))
+    return result.lines(), not result.findings
+
+
 def _idle(ground: Ground) -> Figures:
     result = idle.run(ground.folder, ground.mariadb, ground.redis.url, ground.lasting(120))
     few = result.statements_s <= result.allowed_s
     return result.lines(), few and max(result.cpu_pct.values()) < MOST_CPU_PCT
+
+
+def _shards(ground: Ground) -> Figures:
+    server, redis_url = ground.mariadb.mysql, ground.redis.url
+    even = shards.quiet(ground.part("quiet"), server, redis_url, fires=6)
+    torn = shards.with_kills(ground.part("kills"), server, redis_url, times=20, seed=ground.seed)
+    whole = not even.findings and not torn.findings and torn.kills == 20
+    return [*even.lines(), *torn.lines()], whole and even.uneven_pct <= MOST_UNEVEN_PCT
+
+
+def _workflow(ground: Ground) -> Figures:
+    result = workflow.run(
+        ground.folder, ground.mariadb.mysql, ground.redis.url, instants=200, times=20, seed=ground.seed
+    )
+    return result.lines(), not result.findings and result.kills == 20
 
 
 TRIALS: dict[str, Callable[[Ground], Figures]] = {
@@ -78,7 +106,10 @@ TRIALS: dict[str, Callable[[Ground], Figures]] = {
     "clocks": _clocks,
     "burst": _burst,
     "edits": _edits,
+    "explain": _explain,
     "idle": _idle,
+    "shards": _shards,
+    "workflow": _workflow,
 }
 
 
@@ -88,16 +119,22 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "what", nargs="*", default=list(TRIALS), choices=list(TRIALS), metavar="WHAT", help=", ".join(TRIALS)
     )
-    parser.add_argument("--seconds", type=int, metavar="N", help="how long load, clocks and idle last")
+    parser.add_argument(
+        "--seconds", type=int, metavar="N", help="how long load, clocks, explain and idle last"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=1, metavar="N", help="draws the kills of shards, workflow"
+    )
     options = parser.parse_args(words)
-    good = [_tried(name, options.seconds) for name in options.what]
+    good = [_tried(name, options.seconds, options.seed) for name in options.what]
     return 0 if all(good) else 1
 
 
-def _tried(name: str, seconds: int | None) -> bool:
-    print(f"\n$ scripts/measure {name}{f' --seconds {seconds}' if seconds else ''}", flush=True)
+def _tried(name: str, seconds: int | None, seed: int) -> bool:
+    told = f"{f' --seconds {seconds}' if seconds else ''}{f' --seed {seed}' if seed != 1 else ''}"
+    print(f"\n$ scripts/measure {name}{told}", flush=True)
     began = time.monotonic()
-    with _ground(seconds) as ground:
+    with _ground(seconds, seed) as ground:
         print(f"MariaDB {ground.mariadb.mysql.version}, durable commits", flush=True)
         lines, good = TRIALS[name](ground)
     for line in [*lines, f"{'as promised' if good else 'NOT AS PROMISED'}, {time.monotonic() - began:.0f} s"]:
@@ -106,13 +143,13 @@ def _tried(name: str, seconds: int | None) -> bool:
 
 
 @contextmanager
-def _ground(seconds: int | None) -> Generator[Ground]:
+def _ground(seconds: int | None, seed: int) -> Generator[Ground]:
     """Fresh servers for each trial: no figure depends on what ran before it."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="lb-measure-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         mariadb = stack.enter_context(MariaDB(folder, durable=True))
-        yield Ground(folder, mariadb, stack.enter_context(Redis(folder)), seconds)
+        yield Ground(folder, mariadb, stack.enter_context(Redis(folder)), seconds, seed)
 
 
 if __name__ == "__main__":
