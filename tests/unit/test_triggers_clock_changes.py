@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from leasebeat.model.instant import SECOND, Instant, from_datetime, from_text, to_datetime
+from leasebeat.model.schedule import Dst
 from leasebeat.triggers import instants, parse
 from leasebeat.triggers.zones import zone
 
@@ -13,10 +14,10 @@ def local(date_time: str, timezone: str) -> Instant:
     return from_datetime(to_datetime(from_text(f"{date_time}Z")).replace(tzinfo=zone(timezone)))
 
 
-def fires(cron: str, timezone: str, day: str) -> list[str]:
+def fires(cron: str, timezone: str, day: str, dst: Dst = "cron") -> list[str]:
     """The fires of a local morning, [00:00, 12:00), as `HH:MM+offset`, seconds only where not 0."""
     after, until = local(f"{day}T00:00", timezone) - 1, local(f"{day}T12:00", timezone) - 1
-    found = instants(parse(cron, timezone=timezone), after, until, 50_000)
+    found = instants(parse(cron, timezone=timezone, dst=dst), after, until, 50_000)
     moments = [to_datetime(instant).astimezone(zone(timezone)) for instant in found]
     return [moment.strftime("%H:%M:%S%z").replace(":00+", "+").replace(":00-", "-") for moment in moments]
 
@@ -96,6 +97,53 @@ def test_new_york_turns_its_clocks_at_two(cron: str, gap: list[str], overlap: li
 def test_lord_howe_turns_its_clocks_by_half_an_hour(cron: str, gap: list[str], overlap: list[str]):
     assert fires(cron, "Australia/Lord_Howe", "2026-10-04") == gap
     assert fires(cron, "Australia/Lord_Howe", "2027-04-04") == overlap
+
+
+@pytest.mark.parametrize(
+    ("cron", "dst", "gap", "overlap"),
+    [
+        ("30 2 * * *", "skip", [], ["02:30+0200"]),
+        ("30 2 * * *", "both", ["03:00+0200"], ["02:30+0200", "02:30+0100"]),
+        ("15 2-3 * * *", "skip", ["03:15+0200"], ["02:15+0200", "03:15+0100"]),
+        ("15 2-3 * * *", "both", ["03:00+0200", "03:15+0200"], ["02:15+0200", "02:15+0100", "03:15+0100"]),
+        (
+            "0,30 2 * * *",
+            "both",
+            ["03:00+0200"],
+            ["02:00+0200", "02:30+0200", "02:00+0100", "02:30+0100"],
+        ),
+        ("15 30 2 * * *", "skip", [], ["02:30:15+0200"]),
+        ("0 3 * * *", "skip", ["03:00+0200"], ["03:00+0100"]),
+        ("0 3 * * *", "both", ["03:00+0200"], ["03:00+0100"]),
+        ("*/30 2 * * *", "skip", [], ["02:00+0200", "02:30+0200", "02:00+0100", "02:30+0100"]),
+        ("*/30 2 * * *", "both", [], ["02:00+0200", "02:30+0200", "02:00+0100", "02:30+0100"]),
+        ("quartz: 0 30 2 * * ?", "skip", [], ["02:30+0200"]),
+    ],
+)
+def test_a_schedule_may_choose_what_becomes_of_its_fixed_times(
+    cron: str, dst: Dst, gap: list[str], overlap: list[str]
+):
+    assert fires(cron, BERLIN, GAP, dst) == gap
+    assert fires(cron, BERLIN, OVERLAP, dst) == overlap
+
+
+@pytest.mark.parametrize(("dst", "count"), [("cron", 1), ("skip", 1), ("both", 1)])
+@pytest.mark.parametrize("day", ["2027-03-27", "2027-03-29", "2027-10-30", "2027-11-01"])
+def test_on_other_days_the_choice_changes_nothing(day: str, dst: Dst, count: int):
+    assert len(fires("30 2 * * *", BERLIN, day, dst)) == count
+
+
+@pytest.mark.parametrize(("dst", "day"), [("skip", 29), ("cron", 28), ("both", 28)])
+def test_the_search_goes_on_after_a_gap(dst: Dst, day: int):
+    """A daily job in the gap is left out on that day only."""
+    found = parse("30 2 * * *", timezone=BERLIN, dst=dst).next(local("2027-03-28T00:00", BERLIN))
+    assert found == local(f"2027-03-{day}T{'03:00' if day == 28 else '02:30'}", BERLIN)
+
+
+@pytest.mark.parametrize("dst", ["cron", "skip", "both"])
+def test_a_moment_in_a_gap_is_always_right_after_it(dst: Dst):
+    moment = parse("@at 2027-03-28 02:30", timezone=BERLIN, dst=dst)
+    assert instants(moment, 0, local("2030-01-01T00:00", BERLIN), 9) == [local("2027-03-28T03:00", BERLIN)]
 
 
 def test_midnight_inside_a_gap_fires_right_after_it():
