@@ -17,6 +17,7 @@ from leasebeat.model.instant import Instant
 from leasebeat.model.node import NodeState
 from leasebeat.model.run import ENDED, TRANSITIONS, RunKey, Status, key_text
 from leasebeat.model.schedule import schedule_from_row
+from leasebeat.store.desk_backfill import DeskBackfill
 from leasebeat.store.desk_base import at, text_of
 from leasebeat.store.desk_history import DeskHistory
 from leasebeat.store.desk_past import DeskPast
@@ -31,7 +32,7 @@ SAME_MOMENT = 1000
 BEGINNING: Instant = 0
 
 
-class Desk(DeskHistory, DeskPast, DeskTables):
+class Desk(DeskBackfill, DeskHistory, DeskPast, DeskTables):
     """People's commands over one session."""
 
     # runs
@@ -134,18 +135,19 @@ class Desk(DeskHistory, DeskPast, DeskTables):
     def retry(self, key: RunKey, requested_by: str | None = None) -> None:
         """Put an ended run back into the queue as its next attempt; its former end goes to `attempts`.
 
-        It runs the definition that it ran before. One transaction. Raises NotFound, and Refused for
-        a run that is open or has succeeded, and where another open run holds what it must hold.
+        It runs the definition that it ran before; a fire that was never divided into its shards, the
+        one that stands. Where its schedule lets runs wait, it waits for those that are open. One
+        transaction. Raises NotFound, and Refused for a run that is open or has succeeded, where another
+        open run holds what it must hold, and where it was for a node that is gone.
         """
         serial = None
         try:
             with self._session.transaction():
                 self._check_ended(key)
-                serial = self._serial(key)
+                wanted = self._wanted(key)
+                serial = wanted["serial"]
                 self._session.execute("desk_keep_end", **at(key))
-                if not self._session.execute(
-                    "desk_retry", serial=serial, requested_by=requested_by, **at(key)
-                ):
+                if not self._session.execute("desk_retry", requested_by=requested_by, **wanted, **at(key)):
                     raise Refused("somebody else opened it again meanwhile")
                 self._did("retry", _name(self.run(key)))
         except Duplicate as problem:
@@ -160,17 +162,35 @@ class Desk(DeskHistory, DeskPast, DeskTables):
         if Status.QUEUED not in TRANSITIONS[status]:
             raise Refused(f"{_name(row)} has {status}; `leasebeat run {row['schedule']}` runs it anew")
 
-    def _serial(self, key: RunKey) -> str | None:
-        """What the run must hold while it is open; None also for one that the nodes have yet to dress."""
+    def _wanted(self, key: RunKey) -> dict[str, SqlValue]:
+        """What the run is while it is open: its serial, lane and pin; or undressed, for the nodes to say."""
         (record,) = self._session.query("desk_run_definition", **at(key))
         if record["present"] is None:
             raise Refused("its schedule is gone, and with it the right to run")
+        wanted: dict[str, SqlValue] = {
+            "serial": None,
+            "held": None,
+            "lane": None,
+            "pinned": 0,
+            "undressed": 1,
+        }
         if record["definition"] is None:
-            return None
+            return wanted
         schedule = schedule_from_row({**json.loads(record["definition"]), "id": key.schedule_id})
-        return schedule.serial(key.shard)
+        pinned = schedule.route == "all" and record["pinned_node_id"] is not None
+        divided = schedule.route == "all" or schedule.shards > 1
+        if divided and not pinned and record["attempt"] == 0 and record["shards"] == 1:
+            return wanted
+        if pinned and record["live_name"] is None:
+            raise Refused(
+                "it was for one node alone, which is gone; `leasebeat run` runs it on those that are there"
+            )
+        serial = schedule.serial_on(record["live_name"]) if pinned else schedule.serial(key.shard)
+        waits = schedule.overlap in ("wait", "replace") and self._session.query("desk_serial", serial=serial)
+        held = None if waits else serial
+        return {"serial": serial, "held": held, "lane": schedule.lane, "pinned": int(pinned), "undressed": 0}
 
-    def _in_the_way(self, serial: str | None) -> str:
+    def _in_the_way(self, serial: SqlValue) -> str:
         for record in self._session.query("desk_serial", serial=serial):
             return f"{_name(record)} is {record['status']}, and they may not overlap"
         return "somebody else opened it again meanwhile"

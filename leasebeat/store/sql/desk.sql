@@ -73,14 +73,15 @@ UPDATE runs SET kill_requested = 1, requested_by = COALESCE(:requested_by, reque
 WHERE fire_at = :fire_at AND schedule_id = :schedule_id AND shard = :shard AND status IN ('queued', 'running')
 
 -- name: desk_run_definition
--- What a run runs, and whether its schedule is still there.
-SELECT s.id AS present, h.definition
+-- What a run runs, and whether its schedule, and the node that it is pinned to, are still there.
+SELECT s.id AS present, h.definition, r.attempt, r.shards, r.pinned_node_id, n.live_name
 FROM runs r LEFT JOIN schedule_history h ON h.id = r.version LEFT JOIN schedules s ON s.id = r.schedule_id
+LEFT JOIN nodes n ON n.id = r.pinned_node_id
 WHERE r.fire_at = :fire_at AND r.schedule_id = :schedule_id AND r.shard = :shard
 
 -- name: desk_serial
--- Which open run holds a serial.
-SELECT l.schedule, l.fire_at, l.schedule_id, l.shard, l.status FROM run_list l WHERE l.serial_held = :serial
+-- Which open runs want a serial, the oldest first.
+SELECT l.schedule, l.fire_at, l.schedule_id, l.shard, l.status FROM run_list l WHERE l.serial = :serial ORDER BY l.fire_at
 
 -- name: desk_keep_end
 -- How a run ended that is about to be opened again; an attempt that is on record already stays as it is.
@@ -99,7 +100,8 @@ WHERE r.fire_at = :fire_at AND r.schedule_id = :schedule_id AND r.shard = :shard
 UPDATE runs
 SET status = 'queued', ready_at = UTC_TIMESTAMP(6), expires_at = NULL, started_at = NULL, finished_at = NULL,
     failures = 0, take_overs = 0, exit_code = NULL, result = NULL, reason_code = NULL, reason = NULL, kill_requested = 0,
-    pinned_node_id = NULL, serial = :serial, serial_held = :serial, lane_slot = NULL, follow = NULL,
+    pinned_node_id = CASE WHEN :pinned = 1 THEN pinned_node_id END, version = CASE WHEN :undressed = 0 THEN version END,
+    serial = :serial, serial_held = :held, lane = :lane, lane_slot = NULL, follow = NULL,
     requested_by = COALESCE(:requested_by, requested_by)
 WHERE fire_at = :fire_at AND schedule_id = :schedule_id AND shard = :shard
   AND status IN ('failed', 'timed_out', 'killed', 'lost', 'skipped', 'missed')
@@ -253,3 +255,27 @@ ORDER BY l.fire_at DESC LIMIT :limit
 -- How the parts of one fire stand.
 SELECT r.status, COUNT(*) AS parts, MAX(r.shards) AS shards, MIN(r.started_at) AS started_at, MAX(r.finished_at) AS finished_at
 FROM runs r WHERE r.fire_at = :fire_at AND r.schedule_id = :schedule_id GROUP BY r.status
+
+-- name: desk_runs_between
+-- What became of the fires of one schedule from one instant up to, and without, another.
+SELECT r.fire_at, r.shard, r.status, r.until FROM runs r
+WHERE r.schedule_id = :schedule_id AND r.fire_at >= :start AND r.fire_at < :end ORDER BY r.fire_at, r.shard
+
+-- name: desk_backfill
+-- A run of an instant that has none, if the schedule still is what it was computed from. 1062: somebody else was first.
+INSERT INTO runs (fire_at, schedule_id, shard, ready_at, origin, queue, priority, version, lane, shards, requested_by)
+SELECT :fire_at, s.id, :shard, :ready_at, 'backfill', :queue, :priority, h.id, :lane, :shards, :requested_by
+FROM schedule_history h JOIN schedules s ON s.id = h.schedule_id AND s.version = h.version AND s.updated_at = h.updated_at
+WHERE h.id = :version
+
+-- name: desk_backfill_again
+-- Open a run that never began again, with the definition of now. A row that stands for many instants stays.
+UPDATE runs
+SET status = 'queued', origin = 'backfill', ready_at = :ready_at, expires_at = NULL, started_at = NULL, finished_at = NULL,
+    failures = 0, take_overs = 0, exit_code = NULL, result = NULL, reason_code = NULL, reason = NULL, kill_requested = 0,
+    pinned_node_id = NULL, serial = NULL, serial_held = NULL, lane_slot = NULL, follow = NULL, queue = :queue,
+    priority = :priority, version = :version, lane = :lane, shards = :shards, requested_by = :requested_by
+WHERE fire_at = :fire_at AND schedule_id = :schedule_id AND shard = :shard AND status IN ('missed', 'skipped')
+  AND until IS NULL AND EXISTS (
+    SELECT 1 FROM schedule_history h JOIN schedules s ON s.id = h.schedule_id AND s.version = h.version AND s.updated_at = h.updated_at
+    WHERE h.id = :version)
