@@ -59,8 +59,8 @@ def test_on_mariadb_an_older_attempt_that_meets_a_newer_one_waits_and_is_refused
 
     thread = threading.Thread(target=late)
     thread.start()
-    waiting = "SELECT count(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"
-    until(lambda: scalar(newer, waiting), "the wait of the older attempt")
+    asking = f"SELECT info FROM information_schema.processlist WHERE id = {older.thread_id()}"
+    until(lambda: "INTO task_fences" in (scalar(newer, asking) or ""), "the wait of the older attempt")
     assert not refused
     newer.commit()
     thread.join(10)
