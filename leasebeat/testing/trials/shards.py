@@ -22,12 +22,12 @@ __all__ = ["ShardsResult", "quiet", "with_kills"]
 CITIES = ("Beijing", "Tianjin", "São Paulo", 'it\'s "quoted"', "Lviv")
 ARGS = tuple(f"{CITIES[number % 5]} {number}" if number % 3 else {"region": number} for number in range(100))
 
-EVERY_S = 5
-"""Seconds between two fires."""
+EVERY_S = 3
+"""Seconds between two fires. No shard lasts longer: at most times some are running."""
 
-KILL_EVERY_S = 6.0
+KILL_EVERY_S = 6
 
-SPREAD = Step("regions-spread", shard_args=ARGS, route="spread")
+SPREAD = Step("regions-spread", shard_args=ARGS, route="spread", longest=30)
 STICKY = Step("regions-sticky", shard_args=ARGS, route="sticky")
 REPORT = Step("report", after=(SPREAD.name,))
 
@@ -64,7 +64,7 @@ class ShardsResult:
 
 
 def quiet(folder: Path, server: MySQL, redis_url: str, fires: int) -> ShardsResult:
-    """Nothing happens: shards of both routes that deal, a second apart."""
+    """Nothing happens: shards of both routes that deal."""
     with Fleet(folder, PrivateMysql(server), redis_url) as fleet:
         _start(fleet)
         first = fleet.next_second(4)
@@ -78,7 +78,7 @@ def with_kills(folder: Path, server: MySQL, redis_url: str, times: int, seed: in
     with Fleet(folder, PrivateMysql(server), redis_url) as fleet:
         _start(fleet)
         first = fleet.next_second(4)
-        end = first + -(-times * int(KILL_EVERY_S) // EVERY_S) * EVERY_S * SECOND
+        end = first + times * KILL_EVERY_S * SECOND
         listed = [SPREAD, REPORT]
         steps.insert(fleet, listed, **_columns(first, end))
         sleep_until(fleet.store, first)

@@ -29,7 +29,13 @@ TASK = (
 told="$TOLD/$LEASEBEAT_RUN_KEY $LEASEBEAT_ATTEMPT"
 printf '%s\\n' "$LEASEBEAT_SHARD $LEASEBEAT_SHARDS" "$LEASEBEAT_SHARD_ARG" "$LEASEBEAT_UPSTREAM" >"$told"
 tell begin
-sleep 0.$(($$ % 8 + 1))
+left=$(($$ % LONGEST + 1))
+while [ $left -gt 5 ]; do
+    sleep 0.5
+    left=$((left - 5))
+    tell alive
+done
+sleep 0.$left
 echo "\\"$LEASEBEAT_RUN_KEY\\"" >"$LEASEBEAT_RESULT"
 tell end
 case $LEASEBEAT_RUN_KEY in
@@ -52,6 +58,7 @@ class Step:
     shard_args: tuple[object, ...] = ()  #: one shard for each; none: not divided
     fails: str = ""  #: what the run keys of tasks that fail look like, as a shell pattern
     route: str = "sticky"
+    longest: int = 8  #: tenths of a second that a task lasts at most
 
     @property
     def shards(self) -> int:
@@ -71,7 +78,12 @@ def insert(fleet: Fleet, steps: Sequence[Step], **columns: object) -> None:
 
 
 def _row(fleet: Fleet, step: Step, columns: Mapping[str, object]) -> dict[str, object]:
-    environ = {"EVIDENCE": str(fleet.evidence), "TOLD": str(fleet.folder / "told"), "FAILS": step.fails}
+    environ = {
+        "EVIDENCE": str(fleet.evidence),
+        "TOLD": str(fleet.folder / "told"),
+        "LONGEST": str(step.longest),
+        "FAILS": step.fails,
+    }
     follows = {"cron": "@manual", "after": json.dumps(step.after), "after_rule": step.rule}
     divided = {"shards": step.shards, "shard_args": json.dumps(step.shard_args, ensure_ascii=False)}
     return {
