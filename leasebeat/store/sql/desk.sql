@@ -80,8 +80,9 @@ LEFT JOIN nodes n ON n.id = r.pinned_node_id
 WHERE r.fire_at = :fire_at AND r.schedule_id = :schedule_id AND r.shard = :shard
 
 -- name: desk_serial
--- Which open runs want a serial, the oldest first.
-SELECT l.schedule, l.fire_at, l.schedule_id, l.shard, l.status FROM run_list l WHERE l.serial = :serial ORDER BY l.fire_at
+-- Which open runs want a serial: the one that holds it, then the oldest first.
+SELECT l.schedule, l.fire_at, l.schedule_id, l.shard, l.status FROM run_list l WHERE l.serial = :serial
+ORDER BY CASE WHEN l.serial_held = l.serial THEN 0 ELSE 1 END, l.fire_at
 
 -- name: desk_keep_end
 -- How a run ended that is about to be opened again; an attempt that is on record already stays as it is.
