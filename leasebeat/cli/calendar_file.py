@@ -82,7 +82,7 @@ def _ics(text: str, effect: str, first: date, last: date) -> Iterator[CalendarDa
 def _check_often(events: Iterable[Any]) -> None:
     for event in events:
         said = event.get("RRULE", [])
-        rules: list[Any] = said if isinstance(said, list) else [said]
+        rules = cast("list[Any]", said) if isinstance(said, list) else [said]
         for rule in rules:
             if _TOO_OFTEN & {str(word).upper() for word in cast("list[object]", rule.get("FREQ", []))}:
                 raise Usage(f"{event.get('SUMMARY', 'an event')!s} recurs within a day: that names no days")

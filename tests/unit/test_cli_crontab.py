@@ -97,7 +97,7 @@ def test_a_system_crontab_names_the_user() -> None:
         ("/copies/web1/etc/cron.d/php", True, None),
         ("/var/spool/cron/crontabs/alice", False, "alice"),
         ("/var/spool/cron/bob", False, "bob"),
-        ("/root/my.crontab", False, None),
+        ("/srv/my.crontab", False, None),
     ],
 )
 def test_where_a_file_lies_tells_whose_it_is(path: str, system: bool, user: str | None) -> None:
