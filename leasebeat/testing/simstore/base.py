@@ -150,7 +150,6 @@ class Base:
                 run.version,
                 run.origin,
                 run.ready_at,
-                run.serial_held,
                 run.reason_code,
             )
         )

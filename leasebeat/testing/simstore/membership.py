@@ -122,6 +122,14 @@ class NodeStatements(FollowStatements):
         finally:
             txn.release()
 
+    def order(self, name: str, state: str) -> bool:
+        """UPDATE nodes SET state = ... by hand, of a node that is present and not leaving."""
+        node = next((node for node in self.present.values() if node.name == name), None)
+        if node is None or node.state in ("draining", state):
+            return False
+        self._become(node, state, watched=False)
+        return True
+
     def _is_stale(self, node: NodeRow, now: Instant) -> bool:
         return "stale" in self.without or node.beat_at < now - node.lease
 

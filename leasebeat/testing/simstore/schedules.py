@@ -189,6 +189,10 @@ class Edits(Base):
         self.runs.insert(Run(key, QUEUED, "manual", key.fire_at), "by hand", now, self.true_now())
         return key
 
+    def set_paused(self, queue: str, paused: bool) -> None:
+        """UPDATE queues SET paused = ..."""
+        (self.paused_queues.add if paused else self.paused_queues.discard)(queue)
+
     def request_kill(self, key: RunKey) -> bool:
         """UPDATE runs SET kill_requested = 1, of a run that has not ended."""
         run = self.runs.rows.get(key)

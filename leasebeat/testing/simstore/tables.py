@@ -116,9 +116,8 @@ class RunChange(NamedTuple):
     began: Instant  #: true time at which its statement took its snapshot; of inserts only
     version: int | None
     origin: str
-    ready_at: Instant
-    serial_held: str | None
-    reason_code: str | None
+    ready_at: Instant = 0
+    reason_code: str | None = None
 
 
 JournalRun = Callable[[str, Run, str | None, Instant, tuple[str, int] | None, Instant], None]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from leasebeat.model.instant import Instant, to_text
@@ -40,11 +41,29 @@ class Evidence:
     calm_links: bool  #: no statement was lost or late
     take_over_limit: int  #: a node is taken over after so much calm
     disturbed: Sequence[tuple[Instant, Instant]]  #: sorted spans of true time in which something was done
+    lane_sizes: Mapping[str, int] = field(default_factory=dict[str, int])
+    paused: Collection[str] = ()  #: queues that are paused at the end
+    catch_up_per_s: int = 50
+    _schedules: dict[int, Mapping[str, Any]] = field(default_factory=dict[int, Mapping[str, Any]])
 
     @property
     def seen(self) -> set[tuple[object, object, object]]:
         """Every row version that some node has recorded."""
         return {(v.schedule_id, v.version, v.updated_at) for v in self.versions.values()}
+
+    def schedule(self, version: int | None) -> Mapping[str, Any]:
+        """The columns that a recorded version has; none, where there is no such version."""
+        found = self._schedules.get(version or 0)
+        if found is None:
+            recorded = self.versions.get(version or 0)
+            found = json.loads(recorded.definition or "{}") if recorded else {}
+            self._schedules[version or 0] = found
+        return found
+
+    def schedule_of(self, key: RunKey) -> Mapping[str, Any]:
+        """The columns of what a run runs."""
+        run = self.rows.get(key)
+        return self.schedule(run.version) if run else {}
 
     def of(self, kind: type) -> Iterator[Any]:
         """The entries of one kind, in order."""

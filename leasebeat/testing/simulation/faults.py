@@ -51,10 +51,14 @@ def crash_at_a_point(world: World, random: Random) -> None:
 
 
 def crash_all(world: World, random: Random) -> None:
-    """A power cut in the rack: all workers at once."""
+    """A power cut in the rack: all workers at once, sometimes for so long that a catch-up follows."""
+    long = "catch-up" in world.features and random.random() < 0.5
     for machine in world.machines:
         machine.crash()
-        _boot_later(world, machine, random)
+        if long:
+            world.kernel.after(_micros(random.uniform(70, 130)), lambda _, m=machine: m.boot())
+        else:
+            _boot_later(world, machine, random)
 
 
 def pause(world: World, random: Random) -> None:

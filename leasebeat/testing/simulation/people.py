@@ -7,24 +7,25 @@ from random import Random
 
 from leasebeat.model.instant import SECOND, Instant
 from leasebeat.testing.simulation.calendars import BROKEN, CALENDARS, NEVER
+from leasebeat.testing.simulation.features import BRIEF, draw_columns
 from leasebeat.testing.simulation.world import Behaviour, World
 
 Edit = Callable[[World, Random, int], None]
 
 CRONS = tuple(CALENDARS)
+PAUSE, RESUME = "pause queue", "resume queue"
 
 
 def draw_schedule(world: World, random: Random) -> int:
     """A new row, in one of the ways that people write them."""
+    wanted, brief = draw_columns(world, random)
     columns: dict[str, object] = {
         "cron": random.choice(world.crons),
-        "overlap": random.choice(("skip", "skip", "allow")),
         "route": random.choice(("sticky", "sticky", "spread", "any")),
         "priority": random.choice((0, 0, 5)),
         "on_node_loss": random.choice(("rerun", "rerun", "rerun", "fail", "finish")),
         "retries": random.choice((0, 0, 1, 3)),
         "retry_delay_s": random.choice((0, 1, 5)),
-        "misfire": random.choice(("once", "skip")),
         "misfire_grace_s": random.choice((3600, 3600, 20)),
         "timeout_s": random.choice((None, None, 8)),
     }
@@ -32,7 +33,7 @@ def draw_schedule(world: World, random: Random) -> int:
         columns["ends_at"] = world.clock.now() + random.randrange(600) * SECOND
     if random.random() < 0.1:
         columns["starts_at"] = world.clock.now() + random.randrange(300) * SECOND
-    return world.add_schedule(columns, draw_behaviour(random))
+    return world.add_schedule(columns | wanted, BRIEF if brief else draw_behaviour(random))
 
 
 def draw_behaviour(random: Random) -> Behaviour:
@@ -125,6 +126,9 @@ def make_manual(world: World, random: Random, schedule_id: int) -> None:
     world.edit(schedule_id, {"cron": NEVER})
 
 
+HARMLESS: tuple[Edit, ...] = (change_command, disable)
+"""What may be done to schedules that others follow, and that follow others."""
+
 EDITS: tuple[Edit, ...] = (
     change_cron,
     change_cron,
@@ -147,7 +151,7 @@ EDITS: tuple[Edit, ...] = (
 def edit_some_row(world: World, random: Random) -> None:
     """One edit; half of them within 50 ms of an instant of the row."""
     schedule_id = random.choice(sorted(world.server.schedules.rows))
-    edit = random.choice(EDITS)
+    edit = random.choice(HARMLESS if schedule_id in world.chained else EDITS)
     delay = _near_an_instant(world, random, schedule_id) if random.random() < 0.5 else 0
 
     def carry_out(_: object) -> None:
@@ -167,6 +171,35 @@ def kill_a_run(world: World, random: Random) -> None:
     open_runs = world.open_runs()
     if open_runs:
         world.server.request_kill(random.choice(open_runs))
+
+
+def pause_a_queue(world: World, random: Random) -> None:
+    """UPDATE queues SET paused = 1, and back."""
+    queue = random.choice(("default", "heavy", "rare") if "queues" in world.features else ("default",))
+    seconds = random.choice((3, 20))
+    world.note(PAUSE, queue)
+    world.server.set_paused(queue, paused=True)
+
+    def resume(_: object) -> None:
+        world.note(RESUME, queue)
+        world.server.set_paused(queue, paused=False)
+
+    world.kernel.after(seconds * SECOND, resume)
+
+
+def cordon_a_node(world: World, random: Random) -> None:
+    """UPDATE nodes SET state = 'cordoned', and back."""
+    name = random.choice(world.machines).name
+    seconds = random.choice((5, 30))
+    if world.server.order(name, "cordoned"):
+        world.note("cordon", name)
+        world.disturb(seconds * SECOND)
+        world.kernel.after(seconds * SECOND, lambda _: _uncordon(world, name))
+
+
+def _uncordon(world: World, name: str) -> None:
+    if world.server.order(name, "live"):
+        world.note("uncordon", name)
 
 
 def _near_an_instant(world: World, random: Random, schedule_id: int) -> int:

@@ -17,7 +17,16 @@ from leasebeat.node import loop
 from leasebeat.testing.simstore.tables import RunChange
 from leasebeat.testing.simulation.checkers import Evidence, Violation, check
 from leasebeat.testing.simulation.faults import FAULTS, Fault, heal
-from leasebeat.testing.simulation.people import draw_schedule, edit_some_row, kill_a_run, run_now
+from leasebeat.testing.simulation.features import draw_chains, draw_features
+from leasebeat.testing.simulation.people import (
+    cordon_a_node,
+    draw_schedule,
+    edit_some_row,
+    kill_a_run,
+    pause_a_queue,
+    run_now,
+)
+from leasebeat.testing.simulation.policies import POLICIES
 from leasebeat.testing.simulation.tasks import TaskBegin
 from leasebeat.testing.simulation.world import START, World
 from leasebeat.triggers.crontab import CrontabTrigger
@@ -78,7 +87,7 @@ def run_seed(seed: int, plan: Plan | None = None) -> Report:
     with _patched([*plan.patches, *stand_ins]):
         calm = _live(world, random, plan)
     evidence = _evidence(world, calm, calm_links)
-    violations = [*broken.found, *check(evidence)]
+    violations = [*broken.found, *check(evidence), *check(evidence, POLICIES)]
     for process, _ in world.processes.values():  # a strand that never ends holds its whole world in memory
         process.crash()
     return Report(seed, violations, _totals(world), time.process_time() - began, world.journal)
@@ -89,13 +98,15 @@ def _live(world: World, random: Random, plan: Plan) -> Instant:
     if random.random() < 0.2:
         world.machines[-1].roles = random.choice((("dispatch",), ("execute",)))
     world.crons = random.sample(world.crons, 6)  # schedules with one cron text are opened together
+    draw_features(world, random)
     for _ in range(SCHEDULES):
         draw_schedule(world, random)
+    draw_chains(world, random)
     for machine in world.machines:
         world.kernel.after(random.randrange(5 * SECOND), lambda _, m=machine: m.boot())
     for at, fault in _drawn_faults(random, plan):
         world.kernel.at(START + at, lambda _, f=fault: f(world, random))
-    for at, what in _drawn_deeds(random, plan):
+    for at, what in _drawn_deeds(world, random, plan):
         world.kernel.at(START + at, lambda _, w=what: w(world, random))
     world.kernel.run(START + HEALED)
     heal(world)
@@ -119,9 +130,14 @@ def _drawn_faults(random: Random, plan: Plan) -> list[tuple[Micros, Fault]]:
     )
 
 
-def _drawn_deeds(random: Random, plan: Plan) -> list[tuple[Micros, Fault]]:
+def _drawn_deeds(world: World, random: Random, plan: Plan) -> list[tuple[Micros, Fault]]:
     edits = random.randrange(3, 12) if plan.edits is None else plan.edits
-    deeds = [edit_some_row] * edits + [run_now] * random.randrange(4) + [kill_a_run] * random.randrange(4)
+    deeds: list[Fault] = (
+        [edit_some_row] * edits + [run_now] * random.randrange(4) + [kill_a_run] * random.randrange(4)
+    )
+    for feature, deed in (("pauses", pause_a_queue), ("cordons", cordon_a_node)):
+        if feature in world.features:
+            deeds += [deed] * random.randrange(1, 4)
     return sorted(((random.randrange(10 * SECOND, HEALED), deed) for deed in deeds), key=_when)
 
 
@@ -189,6 +205,9 @@ def _evidence(world: World, calm: Instant, calm_links: bool) -> Evidence:
         take_over_limit=lease * (1 if calm_links else 3) + 5 * SECOND,
         calm_links=calm_links,
         disturbed=sorted(world.disturbed),
+        lane_sizes=world.server.lane_sizes,
+        paused=world.server.paused_queues,
+        catch_up_per_s=world.catch_up_per_s,
     )
 
 

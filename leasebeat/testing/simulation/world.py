@@ -11,6 +11,7 @@ from leasebeat.executors.base import Launch
 from leasebeat.model.instant import SECOND, Instant, Micros
 from leasebeat.model.node import LEASE_BEATS, NodeFacts
 from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode, RunKey
+from leasebeat.node.audit import AuditConfig
 from leasebeat.node.node import Node, NodeConfig, Ports
 from leasebeat.store.base import Store
 from leasebeat.testing.simstore import Server
@@ -81,6 +82,7 @@ class Machine:
         self.name = name
         self.slots = slots
         self.roles = roles
+        self.queues: dict[str, int | None] = {"default": None}
         self.skew: Micros = 0
         self.process: Process | None = None
         self.node: Node | None = None
@@ -113,7 +115,12 @@ class Machine:
         world.processes[pid] = (process, guardian)
         executor = SimExecutor(guardian)
         self.node = Node(
-            NodeConfig(self._facts(pid), drain_s=20.0, kill_grace_s=2.0),
+            NodeConfig(
+                self._facts(pid),
+                drain_s=20.0,
+                kill_grace_s=2.0,
+                audit=AuditConfig(catch_up_per_s=world.catch_up_per_s),
+            ),
             Ports(
                 runtime=runtime,
                 store=cast("Store", link),
@@ -185,7 +192,7 @@ class Machine:
             process_start=pid,
             slots=self.slots,
             beat_s=self.world.beat_s,
-            queues={"default": None},
+            queues=self.queues,
             roles=self.roles,
             version="simulated",
             tzdata="simulated",
@@ -208,6 +215,9 @@ class World(Evidence):
         self.leashes = True
         self.crons: Sequence[str] = tuple(CALENDARS)  #: what new schedules are drawn from
         self.behaviours: dict[str, Behaviour] = {}  #: by command
+        self.features: frozenset[str] = frozenset()  #: what people make use of
+        self.chained: set[int] = set()  #: schedules that others follow, or that follow others
+        self.catch_up_per_s = 50
         self.processes: dict[int, tuple[Process, Guardian]] = {}
         self.disturbed: list[tuple[Instant, Instant]] = []
         self._dark_since: Instant | None = None
@@ -260,11 +270,19 @@ class World(Evidence):
                 launch.attempt,
                 launch.fence,
                 launch.node_id,
-                run.serial if run else None,
+                self._serial(launch) if run else None,
                 launch.leashed,
                 launch.schedule.command,
             )
         )
+
+    def _serial(self, launch: Launch) -> str | None:
+        """What the task may not run beside, by its definition: the rows are not believed."""
+        schedule, key = launch.schedule, launch.key
+        if schedule.overlap == "allow":
+            return None
+        where = f"@{self.server.nodes[launch.node_id].name}" if schedule.route == "all" else f":{key.shard}"
+        return f"{key.schedule_id}{where}"
 
     def end(self, launch: Launch) -> None:
         """Write down that it ended now."""
