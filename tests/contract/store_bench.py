@@ -63,6 +63,10 @@ class Bench(ABC):
     def pause_queue(self, name: str) -> None: ...
 
     @abstractmethod
+    def size_lane(self, name: str, size: int) -> None:
+        """Insert or change a row of `lanes`."""
+
+    @abstractmethod
     def put_day(self, name: str, day: str, effect: str | None = "exclude") -> None:
         """Insert or change a row of `calendars`; None: delete it."""
 
@@ -235,6 +239,10 @@ class SqlBench(Bench):
     def pause_queue(self, name: str) -> None:
         self._insert("queues", {"name": name, "paused": 1})
 
+    def size_lane(self, name: str, size: int) -> None:
+        self.sql("DELETE FROM lanes WHERE name = %s", name)
+        self._insert("lanes", {"name": name, "size": size})
+
     def put_day(self, name: str, day: str, effect: str | None = "exclude") -> None:
         self.sql("DELETE FROM calendars WHERE name = %s AND day = %s", name, day)
         if effect is not None:
@@ -403,6 +411,9 @@ class SimBench(Bench):
 
     def pause_queue(self, name: str) -> None:
         self.server.paused_queues.add(name)
+
+    def size_lane(self, name: str, size: int) -> None:
+        self.server.lane_sizes[name] = size
 
     def put_day(self, name: str, day: str, effect: str | None = "exclude") -> None:
         self.server.put_day(name, day, effect)

@@ -61,7 +61,8 @@ class OpeningStatements(SerialStatements):
                     ClaimAnswer(row.schedule_id, row.shard, "mine", run.attempt, fence, version=version)
                 )
             else:
-                answer = "other" if run is not None else self._why_not(fire_at, row, now, live)
+                opened = not self.fits(RunKey(fire_at, row.schedule_id, row.shard), row.shards)
+                answer = "other" if opened else self._why_not(fire_at, row, now, live)
                 wait = fire_at - now if answer == "early" else 0
                 answers.append(ClaimAnswer(row.schedule_id, row.shard, answer, wait=wait))
         return answers

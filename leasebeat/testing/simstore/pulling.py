@@ -101,7 +101,8 @@ class PullingStatements(OpeningStatements):
         for lane in sorted(set(lanes)):
             slots = [f"{lane}:{k}" for k in range(self.lane_sizes.get(lane, 1))]
             held = self.runs.in_lanes.get(lane, {})
-            room[lane] = tuple(slot for slot in slots if slot not in held)
+            free = [slot for slot in slots if slot not in held]
+            room[lane] = tuple(free[: max(0, len(slots) - len(held))])
         return room
 
     def pull(self, node_id: str, rows: Sequence[Candidate], limit: int) -> Statement[int]:
@@ -114,7 +115,8 @@ class PullingStatements(OpeningStatements):
                 run = self.runs.rows.get(row.key)
                 if run is None or len(runs) >= limit or not txn.try_take(("run", row.key)):
                     continue  # locked by another statement: passed over, never waited for
-                if run.status == QUEUED and run.attempt == row.attempt and not run.kill_requested:
+                fits = run.lane is None or row.lane_slot is not None
+                if run.status == QUEUED and run.attempt == row.attempt and not run.kill_requested and fits:
                     runs.append(run)
             yield GAP
             yield from txn.take([("node", node_id)])

@@ -38,11 +38,13 @@ class SerialStatements(Base):
         if overlap == "skip":
             return Verdict("skipped", self._in_the_way(serial))
         if overlap == "wait":
-            if any(run.serial_held != serial for run in wanting.values()):
-                return Verdict("skipped", f"{self._in_the_way(serial)}, and another waits already")
+            waiting = [each for each in sorted(wanting) if wanting[each].serial_held != serial]
+            if waiting:
+                return Verdict("skipped", f"the run of {to_text(waiting[0].fire_at)} waits already")
             return Verdict(QUEUED, None, serial, f"{serial}+")
-        if overlap == "replace" and any(each.fire_at > key.fire_at for each in wanting):
-            return Verdict("skipped", f"a later run than that of {to_text(key.fire_at)} is open")
+        later = [each.fire_at for each in sorted(wanting) if each.fire_at > key.fire_at]
+        if overlap == "replace" and later:
+            return Verdict("skipped", f"the run of {to_text(later[0])} is newer")
         return Verdict(QUEUED, None, serial)
 
     def _in_the_way(self, serial: str) -> str:
