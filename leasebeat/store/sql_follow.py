@@ -14,6 +14,7 @@ from leasebeat.store.base import (
     FollowProblem,
     LastEnd,
     OpenRow,
+    QueueWait,
     UpstreamRun,
 )
 from leasebeat.store.sql_open import OpenStatements
@@ -87,6 +88,13 @@ class FollowStatements(OpenStatements):
         for upstream_id, follower_id in new:
             since = wanted[upstream_id, follower_id]
             self._session.execute("mark_followed", upstream_id=upstream_id, since=since)
+
+    def queue_waits(self) -> list[QueueWait]:
+        """Of each queue that has runs queued, ready and without a serial or a lane to wait for."""
+        return [
+            QueueWait(record["queue"], record["runs"], record["oldest_at"], bool(record["paused"]))
+            for record in self._session.query("queue_waits")
+        ]
 
     def last_ends(self, ids: Sequence[int]) -> list[LastEnd]:
         """For each schedule, also one without runs. Of ends, those of its fifty newest runs are looked at."""

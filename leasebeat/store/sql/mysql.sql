@@ -92,11 +92,12 @@ WHERE s.id IS NULL AND h.deleted = 0
   AND NOT EXISTS (SELECT 1 FROM schedule_history n WHERE n.schedule_id = h.schedule_id AND n.former_id = h.id)
 
 -- name: clear_problems
--- Take back what is said of schedules whose newest recorded version is usable, or gone. rows: ids.
+-- Take back what is said of schedules whose newest recorded version is usable, or gone. What is said of that very
+-- version is that it cannot follow: the auditor's to take back. rows: ids.
 DELETE p FROM JSON_TABLE(:rows, '$[*]' COLUMNS (s BIGINT PATH '$')) j
 STRAIGHT_JOIN schedule_problems p ON p.schedule_id = j.s
 STRAIGHT_JOIN schedule_history h ON h.id = (SELECT MAX(x.id) FROM schedule_history x WHERE x.schedule_id = j.s)
-WHERE h.problem IS NULL OR h.deleted = 1
+WHERE (h.problem IS NULL AND p.version <> h.id) OR h.deleted = 1
 
 -- name: put_problems
 -- Say of schedules whose newest recorded version is unusable why, and what runs meanwhile. rows: ids.
@@ -399,7 +400,7 @@ SET r.status      = IF(r.kill_requested <> 0 AND j.status <> 'succeeded', 'kille
     r.serial_held = IF(j.again = 1 AND r.kill_requested = 0, r.serial_held, NULL),
     r.serial      = IF(j.again = 1 AND r.kill_requested = 0, r.serial, NULL),
     r.reason_code = IF(r.kill_requested <> 0 AND j.status <> 'succeeded', IF(r.kill_requested = 2, 'replaced', 'kill_requested'), j.reason_code),
-    r.reason      = j.reason,
+    r.reason      = IF(r.kill_requested = 2 AND j.status <> 'succeeded', CONCAT('replaced by ', r.requested_by), j.reason),
     r.exit_code   = j.exit_code,
     r.result      = IF(JSON_VALID(j.result), j.result, NULL),
     r.started_at  = COALESCE(r.started_at, TIMESTAMPADD(MICROSECOND, j.started, TIMESTAMP'1970-01-01 00:00:00')),
@@ -441,6 +442,13 @@ STRAIGHT_JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'197
 SET r.status = j.status, r.reason_code = j.reason_code, r.reason = j.reason, r.finished_at = UTC_TIMESTAMP(6), r.serial = NULL, r.serial_held = NULL,
     r.follow = IF(EXISTS (SELECT 1 FROM schedule_after e WHERE e.upstream_id = r.schedule_id), 1, NULL)
 WHERE r.status = 'queued' AND r.attempt = 0
+
+-- name: queue_waits
+-- What waits in each queue for nothing but a slot. Gives queue, runs, oldest_at, paused.
+SELECT q.queue, COUNT(*) AS runs, MIN(q.ready_at) AS oldest_at, COALESCE(MAX(p.paused), 0) AS paused
+FROM runs q FORCE INDEX (pull) LEFT JOIN queues p ON p.name = q.queue
+WHERE q.status = 'queued' AND q.ready_at <= UTC_TIMESTAMP(6) AND q.lane IS NULL AND (q.serial IS NULL OR q.serial_held = q.serial)
+GROUP BY q.queue
 
 -- name: follow_look
 -- Ended runs whose followers were not looked at, and the digest of the schedules by which to judge: one snapshot of both.

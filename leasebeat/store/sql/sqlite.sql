@@ -78,11 +78,12 @@ WHERE h.deleted = 0 AND NOT EXISTS (SELECT 1 FROM schedules s WHERE s.id = h.sch
   AND NOT EXISTS (SELECT 1 FROM schedule_history n WHERE n.schedule_id = h.schedule_id AND n.former_id = h.id)
 
 -- name: clear_problems
--- Take back what is said of schedules whose newest recorded version is usable, or gone.
+-- Take back what is said of schedules whose newest recorded version is usable, or gone. What is said of that very
+-- version is that it cannot follow: the auditor's to take back.
 DELETE FROM schedule_problems WHERE schedule_id IN (
     SELECT h.schedule_id FROM json_each(:rows) j
     CROSS JOIN schedule_history h ON h.id = (SELECT max(n.id) FROM schedule_history n WHERE n.schedule_id = j.value)
-    WHERE h.problem IS NULL OR h.deleted = 1)
+    WHERE (h.problem IS NULL AND h.id <> schedule_problems.version) OR h.deleted = 1)
 
 -- name: put_problems
 -- Say of the others why they cannot be used, and what runs meanwhile.
@@ -411,7 +412,7 @@ SET status = CASE WHEN e.back THEN 'queued' WHEN e.killed THEN 'killed' ELSE e.s
     take_overs = iif(e.lost, r.take_overs + 1, 0),
     exit_code = e.exit_code,
     reason_code = CASE WHEN NOT e.killed THEN e.reason_code WHEN r.kill_requested = 2 THEN 'replaced' ELSE 'kill_requested' END,
-    reason = e.reason,
+    reason = iif(e.killed AND r.kill_requested = 2, 'replaced by ' || r.requested_by, e.reason),
     result = iif(json_valid(e.result), e.result, NULL),
     lane_slot = NULL,
     serial = iif(e.back, r.serial, NULL),
@@ -464,6 +465,13 @@ SET status = j.status, reason_code = j.reason_code, reason = j.reason, finished_
 FROM sent j
 WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard AND r.status = 'queued'
   AND r.attempt = 0
+
+-- name: queue_waits
+-- What waits in each queue for nothing but a slot.
+SELECT q.queue, count(*) AS runs, min(q.ready_at) AS oldest_at, coalesce(max(p.paused), 0) AS paused
+FROM runs q LEFT JOIN queues p ON p.name = q.queue
+WHERE q.status = 'queued' AND q.ready_at <= utc_now() AND q.lane IS NULL AND (q.serial IS NULL OR q.serial_held = q.serial)
+GROUP BY q.queue
 
 -- name: follow_look
 -- Ended runs whose followers were not looked at, and the digest by which to judge; without any one row, its fire_at NULL.

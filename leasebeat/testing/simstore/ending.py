@@ -133,7 +133,7 @@ class EndingStatements(PullingStatements):
             take_overs=run.take_overs + 1 if row.lost else 0,
             exit_code=row.exit_code,
             reason_code=_kill_code(run) if killed else row.reason_code,
-            reason=row.reason,
+            reason=_kill_reason(run, row.reason) if killed else row.reason,
             result=row.result,
         )
 
@@ -188,6 +188,10 @@ class EndingStatements(PullingStatements):
     def close_run(self, run: Run, statement: str, now: Instant, status: str, code: str, reason: str) -> None:
         """End a queued run."""
         self.end_run(run, statement, now, status=status, reason_code=code, reason=reason)
+
+
+def _kill_reason(run: Run, reason: str | None) -> str | None:
+    return f"replaced by {run.requested_by}" if run.kill_requested == REPLACED else reason
 
 
 def _kill_code(run: Run) -> str:

@@ -158,7 +158,9 @@ class FollowStatements(SweepStatements):
             newest = self.schedules.newest(each)
             if each not in given and (newest is None or newest.problem is None):
                 del self.schedules.problems[each]
-        self.schedules.problems.update(given)
+        usable = {each for each in given if (now := self.schedules.newest(each)) and now.problem is None}
+        self.schedules.problems.update((each, text) for each, text in given.items() if each in usable)
+        self.schedules.cannot_follow = {each.schedule_id: each.version for each in problems}
 
     def last_ends(self, ids: Sequence[int]) -> list[LastEnd]:
         return [self._last_end(each) for each in sorted(set(ids))]

@@ -76,7 +76,8 @@ class ScheduleStatements(Base):
             newest = self.schedules.newest(each)
             problem = newest.problem if newest else None
             if problem is None:
-                self.schedules.problems.pop(each, None)
+                if newest is None or newest.deleted or self.schedules.cannot_follow.get(each) != newest.id:
+                    self.schedules.problems.pop(each, None)
             else:
                 self.schedules.problems[each] = problem
 

@@ -69,7 +69,7 @@ class SweepStatements(EndingStatements):
         now = self.now()
         waits: dict[str, list[Instant]] = {}
         for run in self.runs.queued.values():
-            if run.ready_at <= now and run.serial is None and run.lane is None:
+            if run.ready_at <= now and run.lane is None and run.serial in (None, run.serial_held):
                 waits.setdefault(run.queue, []).append(run.ready_at)
         paused = self.paused_queues
         return [

@@ -333,6 +333,7 @@ class Schedules:
         "diffs",
         "digest",
         "history",
+        "cannot_follow",
         "problems",
         "rows",
     )
@@ -347,6 +348,7 @@ class Schedules:
         self.definitions: dict[int, str | None] = {}
         self.diffs: dict[int, str | None] = {}
         self.problems: dict[int, str] = {}
+        self.cannot_follow: dict[int, int] = {}  #: by schedule: the version that cannot
 
     def put(self, schedule_id: int, columns: Mapping[str, object], updated_at: Instant) -> RowDict:
         """Insert or replace a row; the version is a hash of the people's columns, as in the real table."""
