@@ -18,6 +18,7 @@ from leasebeat.cli.doctor import doctor
 from leasebeat.cli.exchange import export, import_
 from leasebeat.cli.exits import DONE, FAILED, INTERRUPTED, Usage, complain
 from leasebeat.cli.explain import explain
+from leasebeat.cli.forecast import forecast
 from leasebeat.cli.history import activity, history, rollback
 from leasebeat.cli.nodes import drain, nodes
 from leasebeat.cli.preview import preview
@@ -72,6 +73,7 @@ COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
     "drain": (drain, "leasebeat drain web-1 --cordon"),
     "audit": (audit, "leasebeat audit --from now --reason 'restored the backup of Sunday'"),
     "preview": (preview, "leasebeat preview --cron '0 3 * * *' --timezone Europe/Berlin -n 3"),
+    "forecast": (forecast, "leasebeat forecast --to 7d"),
     "doctor": (doctor, "leasebeat doctor"),
 }
 """What each command is, and an example that runs as it stands."""

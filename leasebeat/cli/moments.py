@@ -8,7 +8,7 @@ from leasebeat.cli.exits import Usage
 from leasebeat.model.instant import DAY, SECOND, Instant, Micros, from_text
 from leasebeat.model.run import parse_key
 
-__all__ = ["instant", "key_parts", "length", "moment_ago", "readable"]
+__all__ = ["instant", "is_length", "key_parts", "length", "moment_ago", "readable"]
 
 AN_INSTANT = "an instant with its offset, like 2026-11-20T03:00:00Z"
 """What is expected where people type an instant."""
@@ -39,6 +39,11 @@ def length(option: str, text: str) -> Micros:
     return found
 
 
+def is_length(text: str) -> bool:
+    """Whether it is a length of time, and no instant."""
+    return _LENGTH.fullmatch(text) is not None
+
+
 def readable(text: str) -> Instant:
     """The instant of a text, from 1970 on. Raises ValueError, in words for people."""
     try:
@@ -60,7 +65,7 @@ def instant(option: str, text: str) -> Instant:
 
 def moment_ago(option: str, text: str, now: Instant) -> Instant:
     """The instant that `option` was given: a length of time before `now`, or an instant. Raises Usage."""
-    return max(0, now - length(option, text)) if _LENGTH.fullmatch(text) else instant(option, text)
+    return max(0, now - length(option, text)) if is_length(text) else instant(option, text)
 
 
 def key_parts(text: str) -> tuple[str, Instant, int]:

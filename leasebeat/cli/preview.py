@@ -11,7 +11,7 @@ from leasebeat.cli.exits import DONE, Usage
 from leasebeat.cli.moments import instant
 from leasebeat.cli.options import COMMON, Common, check_count, desk_of
 from leasebeat.cli.output import Column, print_json, print_line, print_table
-from leasebeat.cli.upcoming import next_of, why_never
+from leasebeat.cli.upcoming import next_of, why_never, with_days
 from leasebeat.model.instant import Instant, from_datetime, to_datetime, to_text
 from leasebeat.model.schedule import Schedule, schedule_from_row
 from leasebeat.runtime import SystemRuntime
@@ -56,7 +56,8 @@ def preview(
 
 def _of_store(name: str, common: Common) -> tuple[Schedule, Instant]:
     with desk_of(common) as desk:
-        return schedule_from_row(desk.schedule(name)), desk.now()
+        (row,) = with_days(desk, [desk.schedule(name)])
+        return schedule_from_row(row), desk.now()
 
 
 def _show(schedule: Schedule, found: list[Instant], common: Common) -> None:

@@ -18,8 +18,9 @@ from leasebeat.triggers.words import AtTrigger, ManualTrigger
 
 if TYPE_CHECKING:
     from leasebeat.store.desk import Desk
+    from leasebeat.store.desk_tables import CalendarDay
 
-__all__ = ["Standing", "next_of", "problem_of", "standings", "why_never"]
+__all__ = ["Standing", "next_of", "problem_of", "standings", "why_never", "with_days"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +44,29 @@ class Standing:
 
 def standings(desk: Desk, rows: Sequence[Record]) -> list[Standing]:
     """Of rows of `Desk.schedules`, one each."""
+    rows = with_days(desk, rows)
     doubtful = [row["id"] for row in rows if problem_of(row)]
     newest = {version.schedule_id: version for version in desk.versions(doubtful)}
     return [_standing(row, newest.get(row["id"])) for row in rows]
+
+
+def with_days(desk: Desk, rows: Sequence[Record]) -> list[Record]:
+    """The rows; those that name a calendar with its days as `calendar_days`, as the nodes record them."""
+    named = {row["calendar"] for row in rows if row["calendar"] is not None}
+    calendars = desk.calendars() if named else {}
+    return [
+        row
+        if row["calendar"] is None
+        else {**row, "calendar_days": _days(calendars.get(row["calendar"], ()))}
+        for row in rows
+    ]
+
+
+def _days(days: Sequence[CalendarDay]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for day in days:
+        found.setdefault(day.effect, []).append(day.day)
+    return found
 
 
 def _standing(row: Record, newest: Version | None) -> Standing:

@@ -1,0 +1,203 @@
+"""Says what speaks against an answer of `explain`, from what the tasks wrote and from what was done.
+
+It knows the log of faults and edits, the tasks' own evidence (begin, end, attempt, fence, node), and
+which seconds a step divides. It reads no table.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from leasebeat.explain.scene import Verdict
+from leasebeat.model.instant import SECOND, Instant, Micros, from_text, to_text
+from leasebeat.testing.evidence import Execution
+
+__all__ = ["KINDS", "Definition", "Judge", "Kind", "Outage", "followed"]
+
+GRACE_S = 3
+"""Of the schedules that would rather be missed than late."""
+SLACK: Micros = 3 * SECOND
+"""Within this a fault or an edit is felt by everybody; what is nearer to one may be either way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Schedules of one sort: how many, what their rows say, and what their tasks do."""
+
+    count: int
+    step: int = 1  #: fires at the seconds that this divides; 0: never by itself
+    cron: str = ""
+    fails: bool = False
+    never: str = ""  #: nothing of it runs: the code that says why
+    columns: dict[str, object] = field(default_factory=dict[str, object])
+
+
+KINDS = {
+    "steady": Kind(4, columns={"longest": 5}),
+    "spread": Kind(2, 2, columns={"longest": 8, "route": "spread"}),
+    "long": Kind(3, 2, columns={"longest": 40, "overlap": "skip"}),
+    "edited": Kind(4, columns={"longest": 4}),
+    "prompt": Kind(3, columns={"longest": 3, "misfire_grace_s": GRACE_S}),
+    "lonely": Kind(2, columns={"longest": 3, "queue": "lonely", "route": "any", "misfire_grace_s": GRACE_S}),
+    "fails": Kind(2, 3, fails=True, columns={"longest": 3, "retries": 1, "retry_delay_s": 0.5}),
+    "broken": Kind(1, columns={"longest": 3}),
+    "doomed": Kind(1, columns={"longest": 3}),
+    "manual": Kind(1, 0, "@manual", never="manual"),
+    "garbage": Kind(1, 1, "61 * * * * *", never="problem"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a schedule says from an edit on, which was committed between `before` and `after`."""
+
+    enabled: bool = True
+    step: int = 1
+    there: bool = True
+    before: Instant = 0
+    after: Instant = 0
+
+    def has(self, instant: Instant) -> bool:
+        """Whether its expression has the instant."""
+        second, rest = divmod(instant, SECOND)
+        return rest == 0 and self.step > 0 and second % 60 % self.step == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """From a fault to the moment at which it was over for certain. `who`: names of nodes."""
+
+    who: frozenset[str]
+    begin: Instant
+    end: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Says what speaks against a verdict."""
+
+    definitions: Mapping[str, Sequence[Definition]]
+    outages: Sequence[Outage]
+    first: Instant  #: nothing fires before it
+    end: Instant  #: nor from here on
+    ran: Sequence[Execution]
+    nodes: Mapping[str, str]  #: names by id
+    lead: Micros  #: how far the store's clock is ahead of the tasks'
+
+    def wrong(self, name: str, verdict: Verdict) -> str:
+        """A sentence; empty where nothing speaks against it."""
+        instant = verdict.instant
+        ran = self._tasks(name, to_text(instant))
+        kind = KINDS[name.partition("-")[0]]
+        if ran:
+            return self._of_what_ran(verdict, ran, kind)
+        if kind.never:
+            fits = {kind.never, *self._before(name, instant)}
+            return "" if verdict.code in fits else f"nothing of it ever runs: {sorted(fits)}"
+        if verdict.code in ("succeeded", "failed", "running", "timed_out", "killed", "lost", "missed_span"):
+            return "no task of it ever began"
+        fits = set(self._without_a_task(name, instant, kind))
+        if verdict.code not in fits:
+            return f"expected one of {sorted(fits)}"
+        return self._in_the_way(name, verdict) if verdict.code == "overlap" else ""
+
+    def _tasks(self, name: str, instant: str) -> list[Execution]:
+        return [execution for execution in self.ran if execution.key == f"{name}@{instant}"]
+
+    def _of_what_ran(self, verdict: Verdict, ran: Sequence[Execution], kind: Kind) -> str:
+        last, facts = max(ran, key=lambda execution: execution.attempt), verdict.facts
+        status = "failed" if kind.fails else "succeeded"
+        if verdict.code != status or not last.ended:
+            return f"attempt {last.attempt} {'ended' if last.ended else 'never ended'}, expected {status}"
+        if (facts["attempt"], facts["node"]) != (last.attempt, self.nodes[last.node_id]):
+            return f"it was attempt {last.attempt} on {self.nodes[last.node_id]}"
+        if facts["claimed_at"] != to_text(last.fence):
+            return f"its fence was {to_text(last.fence)}"
+        told = {each["attempt"]: each["node"] for each in facts["attempts"]}  # pyright: ignore
+        real = {execution.attempt: self.nodes[execution.node_id] for execution in ran}
+        return "" if real.items() <= told.items() else f"its attempts were {real}"
+
+    def _before(self, name: str, instant: Instant) -> Iterator[str]:
+        """What may be said of an instant near the birth of the schedule, or before it fires."""
+        birth = self.definitions[name][0]
+        if instant <= birth.after:
+            yield "not_there_yet"
+        if instant >= birth.before and not self.first <= instant < self.end:
+            yield "outside_window"
+
+    def _without_a_task(self, name: str, instant: Instant, kind: Kind) -> Iterator[str]:
+        """The codes that are true of an instant of which no task began."""
+        definitions = self.definitions[name]
+        birth, inside = definitions[0], self.first <= instant < self.end
+        if instant <= birth.after:
+            yield "not_there_yet"
+        possible = [d for d, until in followed(definitions) if d.before <= instant <= until.after]
+        later = [d for d in definitions if d.before > instant - SECOND]
+        for definition in possible:
+            yield from self._by_definition(definition, instant, inside)
+        if not (inside and any(d.there and d.enabled and d.has(instant) for d in possible)):
+            return
+        if any(not (d.there and d.enabled and d.has(instant)) for d in later):
+            yield "definition_changed"
+        if any(not d.there for d in later):
+            yield "deleted"
+        if kind.columns.get("overlap") == "skip":
+            yield "overlap"
+        yield from self._missed(instant, kind)
+
+    def _by_definition(self, definition: Definition, instant: Instant, inside: bool) -> Iterator[str]:
+        if not definition.there:
+            yield "deleted"
+        elif not definition.has(instant):
+            yield "not_due"
+        elif not definition.enabled:
+            yield "disabled"
+        elif not inside:
+            yield "outside_window"
+
+    def _missed(self, instant: Instant, kind: Kind) -> Iterator[str]:
+        everybody = [outage for outage in self.outages if outage.who <= {"a", "b", "c"}]
+        away = {
+            name
+            for outage in everybody
+            for name in outage.who
+            if outage.begin - SLACK <= instant <= outage.end + SLACK
+        }
+        if len(away) == 3:
+            yield "misfire"
+        if "misfire_grace_s" not in kind.columns:
+            return
+        if self._down({"a", "b", "c"}, instant, instant + GRACE_S * SECOND):
+            yield "misfire"
+        lonely = kind.columns.get("queue") == "lonely"
+        if lonely and self._down({"c"}, instant, instant + GRACE_S * SECOND):
+            yield from ("no_node", "no_slot")
+        if lonely and self._down({"queue"}, instant, instant + GRACE_S * SECOND):
+            yield "no_slot"
+
+    def _down(self, names: set[str], begin: Instant, end: Instant) -> bool:
+        """Whether one of these was away at some time between, give or take what it takes to be felt."""
+        return any(
+            outage.who & names and outage.begin - SLACK <= end and begin <= outage.end + SLACK
+            for outage in self.outages
+        )
+
+    def _in_the_way(self, name: str, verdict: Verdict) -> str:
+        """The run that it names was open at the instant: it ended after it."""
+        named = re.search(r"the run of (\S+Z)", verdict.text)
+        if named is None or from_text(named[1]) >= verdict.instant:
+            return "it names no earlier run"
+        ran = self._tasks(name, named[1])
+        ends = [execution.last // 1000 + self.lead for execution in ran if execution.ended]
+        if not ends or max(ends) + SECOND < verdict.instant:
+            return f"{name}@{named[1]} was not open then"
+        told = [line for line in verdict.more if line.startswith(f"{name}@{named[1]}: succeeded")]
+        return "" if told else "it does not tell how that one ended"
+
+
+def followed(definitions: Sequence[Definition]) -> Iterator[tuple[Definition, Definition]]:
+    """Each with the next one."""
+    never = Definition(before=1 << 62, after=1 << 62)
+    yield from zip(definitions, [*definitions[1:], never], strict=True)
