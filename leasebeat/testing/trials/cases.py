@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["CASES", "Case", "Job", "Plan", "clock", "each", "job", "minutes_ago", "once", "proves"]
 
 MINUTE: Micros = 60 * SECOND
+
+SPREAD = 3
+"""The seconds of the cases begin at one of so many in turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,11 @@ class Job:
         return str(self.columns["name"])
 
 
+def _nothing(plan: Plan) -> Sequence[str]:
+    del plan
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """What a proof brings. `setup` runs before its schedules are there, `steps` at their seconds."""
@@ -73,15 +81,24 @@ class Case:
     jobs: tuple[Job, ...]
     judge: Callable[[Seen], None]
     ignored: Value = None  #: what stands in the column where the policy is ignored; None: its default
-    setup: Callable[[Plan], Sequence[str]] = field(default=lambda plan: ())
+    setup: Callable[[Plan], Sequence[str]] = _nothing
     steps: Mapping[float, str] = field(default_factory=dict[float, str])  #: SQL by second
+    offset: int = 0  #: where its seconds begin: not everything is due at once
 
     def without(self) -> Case:
         """The same with the policy ignored: its column as the default, or what the statements do undone."""
         jobs = tuple(Job(_without(job.columns, self.column, self.ignored), job.early) for job in self.jobs)
         if any(new.columns != old.columns for new, old in zip(jobs, self.jobs, strict=True)):
-            return Case(self.column, self.value, jobs, self.judge, setup=self.setup, steps=self.steps)
-        return Case(self.column, self.value, jobs, self.judge)
+            return replace(self, jobs=jobs)
+        return replace(self, jobs=jobs, setup=_nothing, steps={})
+
+    def inserts(self, plan: Plan, *, early: bool) -> list[str]:
+        """The statements that add its schedules, those of before the outage or the others."""
+        return [insert(job, self.own(plan)) for job in self.jobs if job.early == early]
+
+    def own(self, plan: Plan) -> Plan:
+        """The plan by its own seconds."""
+        return replace(plan, first=plan.first + self.offset * SECOND)
 
 
 def _without(columns: Columns, column: str, instead: Value) -> Columns:
@@ -110,14 +127,19 @@ def proves(
     value: str,
     *jobs: Job,
     ignored: Value = None,
-    setup: Callable[[Plan], Sequence[str]] = lambda plan: (),
+    setup: Callable[[Plan], Sequence[str]] = _nothing,
     steps: Mapping[float, str] | None = None,
+    faults: bool = False,
 ) -> Callable[[Test], Test]:
-    """Mark a test as a proof of what a value of a column promises; with `jobs`, have a trial run them."""
+    """Mark a test as a proof of what a value of a column promises; with `jobs`, have a trial run them.
+
+    `faults`: its seconds are those of the trial, in which things break at a fixed one.
+    """
 
     def mark(test: Test) -> Test:
         if jobs:
-            CASES[test.__name__] = Case(column, value, jobs, test, ignored, setup, steps or {})
+            offset = 0 if faults else len(CASES) % SPREAD
+            CASES[test.__name__] = Case(column, value, jobs, test, ignored, setup, steps or {}, offset)
         return test
 
     return mark

@@ -20,13 +20,13 @@ from typing import Any
 from leasebeat.model.instant import SECOND, Instant
 from leasebeat.testing.fleet import Fleet, sleep_until, until, utc
 from leasebeat.testing.private import PrivateStore, value
-from leasebeat.testing.trials.cases import MINUTE, Case, Plan, insert
+from leasebeat.testing.trials.cases import MINUTE, Case, Plan
 from leasebeat.testing.trials.seen import Seen, collect
 from leasebeat.testing.trials.sinks import Messages, Requests
 
 __all__ = ["run"]
 
-FAULTS, END = 8, 14
+FAULTS, END = 10, 14
 
 TASK = """\
 # Sourced by each task. `tell` writes its life, `say` what it was told, `fail` ends it with a code.
@@ -81,7 +81,7 @@ def run(
         fleet.start(*NODES)
         fleet.await_live(*NODES)
         plan = Plan(folder, requests.url, plan.minute, fleet.next_second(4))
-        store.rows(*(sql for case in cases for sql in case.setup(plan)))
+        store.rows(*(sql for case in cases for sql in case.setup(case.own(plan))))
         store.rows(*_inserts(cases, plan, early=False))
         assert store.now() < plan.first, "the schedules were not there in time"
         _play(fleet, cases, plan)
@@ -91,7 +91,7 @@ def run(
 
 def _settings(folder: Path, url: str) -> dict[str, object]:
     return {
-        "node_beat_s": 1,
+        "node_beat_s": 2,
         "node_kill_grace_s": 1,
         "node_python_processes": 2,
         "node_python_path": str(folder),
@@ -110,7 +110,7 @@ def _prepare(fleet: Fleet) -> None:
 
 
 def _inserts(cases: Sequence[Case], plan: Plan, *, early: bool) -> list[str]:
-    return [insert(found, plan) for case in cases for found in case.jobs if found.early == early]
+    return [statement for case in cases for statement in case.inserts(plan, early=early)]
 
 
 def _outage(fleet: Fleet, cases: Sequence[Case], http: str) -> Plan:
@@ -139,7 +139,9 @@ def _recorded(fleet: Fleet, count: int) -> bool:
 
 def _play(fleet: Fleet, cases: Sequence[Case], plan: Plan) -> None:
     steps: list[tuple[float, Callable[[], Any]]] = [(FAULTS, partial(_break, fleet))]
-    steps += [(at, partial(fleet.store.rows, sql)) for case in cases for at, sql in case.steps.items()]
+    steps += [
+        (case.offset + at, partial(fleet.store.rows, sql)) for case in cases for at, sql in case.steps.items()
+    ]
     for at, step in sorted(steps, key=lambda step: step[0]):
         sleep_until(fleet.store, plan.first + round(at * SECOND))
         step()
@@ -158,9 +160,9 @@ def _break(fleet: Fleet) -> None:
 
 
 def _settles(fleet: Fleet, end: Instant, seconds: float) -> bool:
-    """Whether everything ends in that time."""
+    """Whether every run and every task ends in that time."""
     try:
-        until(lambda: fleet.settled(end), seconds, "everything ends")
+        until(lambda: fleet.settled(end) and not fleet.task_pids(), seconds, "everything ends")
     except AssertionError:
         return False
     return True

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +41,10 @@ class Seen:
     def key(self, name: str, second: float) -> str:
         """The key of a run."""
         return f"{name}@{to_text(self.at(second))}"
+
+    def by(self, seconds: float) -> Seen:
+        """The same with another 0."""
+        return replace(self, first=self.at(seconds))
 
     # rows
 
@@ -93,10 +96,6 @@ class Seen:
             running += step
             most = max(most, running)
         return most
-
-    def at_home(self, *names: str) -> int:
-        """How many executions were on the node on which most of their schedule were."""
-        return sum(max(Counter(self.nodes(name)).values(), default=0) for name in names)
 
     def said(self, *names: str) -> list[str]:
         """What the tasks of schedules said, in that order."""
