@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from leasebeat.errors import NotFound, Refused
-from leasebeat.model.node import Vitals
+from leasebeat.model.node import NodeState, Vitals
 from leasebeat.model.run import RunKey
 from leasebeat.store.base import DressRow
 from tests.contract.desk_bench import JOB, Office
-from tests.contract.store_bench import HOUR, NODE, ended, opening, retried
+from tests.contract.store_bench import HOUR, NODE, START, ended, opening, retried
 
 
 def test_a_run_asked_for_waits_to_be_dressed(office: Office) -> None:
@@ -200,6 +200,74 @@ def test_a_retry_beside_an_open_run_of_its_schedule_is_refused_and_changes_nothi
         office.desk.retry(key)
     assert office.desk.run(key) == before
     assert office.bench.attempt(key, 1) is None
+
+
+@pytest.mark.parametrize("overlap", ["wait", "replace"])
+def test_a_retry_waits_for_an_open_run_where_its_schedule_lets_it(office: Office, overlap: str) -> None:
+    office.bench.join()
+    key = office.run_that_ended(1, overlap=overlap)
+    version = office.bench.store.versions([1])[0]
+    now = office.pass_time(1)
+    assert office.bench.store.claim(NODE, now, [opening(version, serial="1:0", overlap=overlap)]).count == 1
+    office.desk.retry(key)
+    row = office.desk.run(key)
+    assert (row["status"], row["serial"], row["serial_held"]) == ("queued", "1:0", None)
+    assert office.bench.store.pull_look(NODE, "default", 10) == []
+    office.bench.store.finish(NODE, [ended(RunKey(now, 1))])
+    assert [each.key for each in office.bench.store.pull_look(NODE, "default", 10)] == [key]
+
+
+def test_a_retry_with_nothing_in_its_way_holds_its_serial_even_if_it_could_wait(office: Office) -> None:
+    office.bench.join()
+    key = office.run_that_ended(1, overlap="wait")
+    office.desk.retry(key)
+    assert office.desk.run(key)["serial_held"] == "1:0"
+
+
+def broadcast(office: Office, **columns: object) -> RunKey:
+    """A run of route all that failed on its node."""
+    version = office.bench.schedule(1, route="all", overlap="skip", **columns)
+    serial = f"1@name-{NODE}"
+    row = opening(version, serial=serial, overlap="skip", pinned_node_id=NODE)
+    assert office.bench.store.claim(NODE, START, [row]).count == 1
+    key = RunKey(START, 1)
+    office.bench.store.finish(NODE, [ended(key, status="failed")])
+    return key
+
+
+def test_a_retry_of_a_broadcast_stays_on_its_node(office: Office) -> None:
+    office.bench.join()
+    key = broadcast(office)
+    office.desk.retry(key)
+    row = office.desk.run(key)
+    assert (row["pinned_node_id"], row["serial"]) == (NODE, f"1@name-{NODE}")
+
+
+def test_a_broadcast_to_a_node_that_is_gone_is_not_retried(office: Office) -> None:
+    office.bench.join()
+    key = broadcast(office)
+    office.bench.store.set_state(NODE, NodeState.LEFT)
+    with pytest.raises(Refused, match="for one node alone, which is gone"):
+        office.desk.retry(key)
+    assert office.desk.run(key)["status"] == "failed"
+
+
+def test_a_retry_is_in_the_lane_of_its_schedule_and_in_no_slot(office: Office) -> None:
+    office.bench.join()
+    key = office.run_that_ended(1, lane="l")
+    office.desk.retry(key)
+    row = office.desk.run(key)
+    assert (row["lane"], row["lane_slot"], row["follow"]) == ("l", None, None)
+
+
+def test_a_fire_that_was_never_divided_is_dressed_after_its_retry(office: Office) -> None:
+    office.bench.join()
+    version = office.bench.schedule(1, shards=3)
+    assert office.bench.store.claim(NODE, START, [opening(version, run=False)]).count == 1
+    office.pass_time(2 * HOUR / 1_000_000)
+    assert office.bench.store.expire() == 1
+    office.desk.retry(RunKey(START, 1))
+    assert [row.key for row in office.bench.store.undressed()] == [RunKey(START, 1)]
 
 
 def test_a_run_of_a_removed_schedule_is_not_retried(office: Office) -> None:
