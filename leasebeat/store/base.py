@@ -217,7 +217,9 @@ class Store(Protocol):
         ...
 
     def lane_room(self, lanes: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """The free slots of each, `LANE:k` for k from 0 to its size less 1."""
+        """The free slots of each, `LANE:k` for k from 0 to its size less 1; a lane that was made smaller has
+        none until enough of its runs have ended.
+        """
         ...
 
     def pull(self, node_id: str, rows: Sequence[Candidate], limit: int) -> int:
@@ -292,13 +294,13 @@ class Store(Protocol):
 
     def link(self, node_id: str, term: int, edges: Sequence[Edge], problems: Sequence[FollowProblem]) -> bool:
         """Make `schedule_after` say these edges and `schedule_problems` these problems beside the versions'
-        own. False where the term is over. Ended runs of a new edge's upstream, fired after its `since`,
+        own, which stay. False where the term is over. Ended runs of a new edge's upstream, fired after its `since`,
         are marked to be followed. One transaction.
         """
         ...
 
     def last_ends(self, ids: Sequence[int]) -> list[LastEnd]:
-        """For each schedule, also one without runs."""
+        """For each schedule, also one without runs; of ends, those of its fifty newest runs."""
         ...
 
     # nodes
@@ -337,7 +339,8 @@ class Store(Protocol):
     def reclaim(self, rows: Sequence[ReclaimRow]) -> int:
         """Take back or close orphans where node and attempt still match.
 
-        One transaction: `attempts`, `runs`.
+        The row says node_lost even where a kill was asked for (then its status is `killed`): by that
+        `finish_answer` knows a late outcome as superseded. One transaction: `attempts`, `runs`.
         """
         ...
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -284,7 +285,12 @@ def test_every_version_tells_what_it_changed_hand_edits_and_broken_ones_too(
     bench: Bench, store: Store
 ) -> None:
     catalog = Catalog(SystemRuntime(), store)
-    for changes in ({}, {"retries": 3, "owner": "ops"}, {"kind": "http"}, {"kind": "shell", "owner": ""}):
+    edits: list[dict[str, Any]] = [
+        {"retries": 3, "owner": "ops"},
+        {"kind": "http"},
+        {"kind": "shell", "owner": ""},
+    ]
+    for changes in ({}, *edits):
         bench.pass_time(1)
         bench.put_schedule(1, **changes)
         catalog.refresh()
