@@ -12,6 +12,7 @@ from cyclopts import App, CoercionError, CycloptsError, Parameter
 
 from leasebeat import __version__
 from leasebeat.cli.audit import audit
+from leasebeat.cli.backfill import backfill
 from leasebeat.cli.calendar import calendar_import, calendar_list, calendar_show
 from leasebeat.cli.crontab import crontab
 from leasebeat.cli.doctor import doctor
@@ -71,6 +72,10 @@ COMMANDS: dict[str, tuple[Callable[..., int], str]] = {
     "lane": (lane, "leasebeat lane api --size 4"),
     "nodes": (nodes, "leasebeat nodes --all"),
     "drain": (drain, "leasebeat drain web-1 --cordon"),
+    "backfill": (
+        backfill,
+        "leasebeat backfill backup --from 48h --to 24h --parallel 2",
+    ),
     "audit": (audit, "leasebeat audit --from now --reason 'restored the backup of Sunday'"),
     "preview": (preview, "leasebeat preview --cron '0 3 * * *' --timezone Europe/Berlin -n 3"),
     "forecast": (forecast, "leasebeat forecast --to 7d"),

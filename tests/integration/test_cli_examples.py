@@ -52,11 +52,17 @@ def some_holidays(lb: Commands) -> None:
     lb.json("calendar", "import", "holidays.ics", "--name", "berlin")
 
 
+def an_audited_day(lb: Commands) -> None:
+    lb.let_a_node_read()
+    lb.json("audit", "--from", "now")
+
+
 BEFORE: dict[str, Callable[[Commands], None]] = {
     "add": lambda lb: lb.json("remove", "backup"),
     "rollback": another_version,
     "calendar show": some_holidays,
     "calendar import": some_holidays,
+    "backfill": an_audited_day,
     "import": a_file,
     "import crontab": a_crontab,
     "kill": a_queued_run,
