@@ -392,7 +392,10 @@ class QueueWait:
 
 @dataclass(frozen=True, slots=True)
 class LastEnd:
-    """What `@after_end` counts from. `finished_at` None: no run has ended yet."""
+    """What `@after_end` counts from. `finished_at` None: no run has ended yet.
+
+    A fire of its own never counts as ended before its instant, even if the clock was set back meanwhile.
+    """
 
     schedule_id: int
     open: bool  #: a run is queued or running

@@ -258,6 +258,15 @@ def test_the_last_end_is_that_of_the_run_that_ended_last(bench: Bench, store: St
     assert now == START + from_seconds(3)
 
 
+def test_no_fire_of_its_own_ended_before_its_instant(bench: Bench, store: Store) -> None:
+    """The clock was set back: the end alone would give an instant that has its row already, for ever."""
+    key = bench.running(1)
+    bench.change_run(key, origin="after")
+    bench.pass_time(-2)
+    store.finish(NODE, [ended(key)])
+    assert store.last_ends([1]) == [LastEnd(1, False, key.fire_at)]
+
+
 def test_a_queued_run_is_open_too(bench: Bench, store: Store) -> None:
     bench.queued(1)
     assert store.last_ends([1]) == [LastEnd(1, True, None)]

@@ -534,9 +534,10 @@ JOIN schedule_history h ON h.id = j.h AND h.schedule_id = j.s AND h.problem IS N
 ON DUPLICATE KEY UPDATE version = VALUES(version)
 
 -- name: last_ends
--- Whether schedules have open runs, and when the last of their fifty newest runs ended. Gives schedule_id, open, finished_at. rows: ids.
+-- Whether schedules have open runs, and when the last of their fifty newest runs ended: no fire of their own before its
+-- instant, or it would give its own instant again when the clock was set back. Gives schedule_id, open, finished_at. rows: ids.
 SELECT STRAIGHT_JOIN j.s AS schedule_id, o.schedule_id IS NOT NULL AS open,
-       (SELECT MAX(x.finished_at) FROM runs x FORCE INDEX (of_schedule)
+       (SELECT MAX(IF(x.origin = 'after', GREATEST(x.finished_at, x.fire_at), x.finished_at)) FROM runs x FORCE INDEX (of_schedule)
         WHERE x.schedule_id = j.s AND x.status NOT IN ('queued', 'running')
           AND x.fire_at >= COALESCE((SELECT y.fire_at FROM runs y FORCE INDEX (of_schedule) WHERE y.schedule_id = j.s
                                      ORDER BY y.fire_at DESC LIMIT 1 OFFSET 49), TIMESTAMP'1970-01-01 00:00:00')) AS finished_at

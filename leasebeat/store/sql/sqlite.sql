@@ -553,7 +553,7 @@ WITH open AS MATERIALIZED (
     SELECT schedule_id FROM runs INDEXED BY pull WHERE status = 'queued'
     UNION SELECT schedule_id FROM runs INDEXED BY mine WHERE status = 'running')
 SELECT j.value AS schedule_id, j.value IN (SELECT schedule_id FROM open) AS open,
-       (SELECT max(x.finished_at) FROM runs x INDEXED BY of_schedule
+       (SELECT max(iif(x.origin = 'after', max(x.finished_at, x.fire_at), x.finished_at)) FROM runs x INDEXED BY of_schedule
         WHERE x.schedule_id = j.value AND x.status NOT IN ('queued', 'running')
           AND x.fire_at >= coalesce((SELECT y.fire_at FROM runs y INDEXED BY of_schedule WHERE y.schedule_id = j.value
                                      ORDER BY y.fire_at DESC LIMIT 1 OFFSET 49), '')) AS finished_at

@@ -167,8 +167,13 @@ class FollowStatements(SweepStatements):
 
     def _last_end(self, schedule_id: int) -> LastEnd:
         runs = self.runs.of_schedule.get(schedule_id, {}).values()
-        ends = [run.finished_at for run in runs if not run.open and run.finished_at is not None]
+        ends = [_end_of(run) for run in runs if not run.open]
         return LastEnd(schedule_id, any(run.open for run in runs), max(ends, default=None))
+
+
+def _end_of(run: Run) -> Instant:
+    ended = run.finished_at or 0
+    return max(ended, run.key.fire_at) if run.origin == "after" else ended
 
 
 def _was_skipped(run: Run) -> bool:

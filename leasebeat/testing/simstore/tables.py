@@ -329,11 +329,11 @@ class Schedules:
         "_sum",
         "by_id",
         "calendars",
+        "cannot_follow",
         "definitions",
         "diffs",
         "digest",
         "history",
-        "cannot_follow",
         "problems",
         "rows",
     )

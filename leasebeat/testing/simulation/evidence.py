@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from leasebeat.model.instant import Instant, to_text
 from leasebeat.model.run import RunKey
@@ -56,7 +56,7 @@ class Evidence:
         found = self._schedules.get(version or 0)
         if found is None:
             recorded = self.versions.get(version or 0)
-            found = json.loads(recorded.definition or "{}") if recorded else {}
+            found = cast("Mapping[str, Any]", json.loads((recorded and recorded.definition) or "{}"))
             self._schedules[version or 0] = found
         return found
 

@@ -121,7 +121,7 @@ def after_end_follows_its_own_end(evidence: Evidence) -> Iterator[Violation]:
         run = evidence.rows[change.key]
         of = change.key.schedule_id
         if change.status not in ("queued", "running"):
-            ends[of].add(change.now)
+            ends[of] |= {change.now, change.key.fire_at}  # the later one: the clock may have been set back
             open_runs[of].discard(change.key)
         elif (delay := _delay(evidence.schedule(run.version))) is not None and run.origin == "after":
             open_runs[of].add(change.key)
