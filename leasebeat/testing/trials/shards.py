@@ -1,9 +1,12 @@
-"""A hundred shards on three workers: dealt evenly in quiet times, and all of them run while workers die."""
+"""Fires of a hundred shards on three workers: dealt evenly in quiet times, none lost while workers die.
+
+Two schedules in turn, one for each route that deals, and a follower of each.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -15,114 +18,112 @@ from leasebeat.testing.fleet import Fleet, in_window, sleep_until, until
 from leasebeat.testing.mysql import MySQL
 from leasebeat.testing.private import PrivateMysql
 from leasebeat.testing.trials import kills, steps
-from leasebeat.testing.trials.steps import Step
+from leasebeat.testing.trials.steps import Play, Step
 
-__all__ = ["ShardsResult", "quiet", "with_kills"]
+__all__ = ["ShardsResult", "run"]
 
 CITIES = ("Beijing", "Tianjin", "São Paulo", 'it\'s "quoted"', "Lviv")
 ARGS = tuple(f"{CITIES[number % 5]} {number}" if number % 3 else {"region": number} for number in range(100))
 
-EVERY_S = 3
-"""Seconds between two fires. No shard lasts longer: at most times some are running."""
+EVERY_S = 6
+"""Seconds between two fires of a schedule. A shard lasts half of that at most: nearly always some run."""
 
-KILL_EVERY_S = 6
-
-SPREAD = Step("regions-spread", shard_args=ARGS, route="spread", longest=30)
-STICKY = Step("regions-sticky", shard_args=ARGS, route="sticky")
-REPORT = Step("report", after=(SPREAD.name,))
+ROUTES = ("spread", "sticky")
 
 
 @dataclass(frozen=True, slots=True)
 class ShardsResult:
     """What became of it."""
 
-    fires: int
+    fires: int  #: of shards
     due: int
     statuses: dict[str, int]
     executions: int
     kills: int
-    per_node: list[tuple[int, ...]]  #: for each fire of shards, how many ran to their end on each node
+    quiet: list[tuple[int, ...]]  #: for each fire before the kills, how many shards ran on each node
     taken_over: list[int]  #: for each death, the runs that went on as their next attempt
     heirs: list[int]  #: for each such death, on how many nodes they did
     findings: list[str]
 
     @property
     def uneven_pct(self) -> float:
-        """How much less the least busy node ran than the busiest one, in the worst fire."""
-        return max(100 * (max(counts) - min(counts)) / max(counts) for counts in self.per_node)
+        """How much less the least busy node ran than the busiest one, in the worst of those fires."""
+        return max(100 * (max(counts) - min(counts)) / max(counts) for counts in self.quiet)
 
     def lines(self) -> list[str]:
         """For people."""
         what = f"{self.fires} fires of {len(ARGS)} shards, {self.kills} kills: {self.due} rows due"
-        taken = f"runs taken over at each death {self.taken_over}, by so many nodes {self.heirs}"
+        even = f"{len(self.quiet)} fires before the kills: shards per node {sorted(set(self.quiet))}"
         return [
             f"{what}, {self.executions} executions, rows {self.statuses}",
-            f"shards per node {sorted(set(self.per_node))}, differ by {self.uneven_pct:.1f} % at most",
-            *([taken] if self.kills else []),
+            f"{even}, differ by {self.uneven_pct:.1f} % at most",
+            f"runs taken over at each death {self.taken_over}, by so many nodes {self.heirs}",
             *(self.findings or ["the checker found nothing"]),
         ]
 
 
-def quiet(folder: Path, server: MySQL, redis_url: str, fires: int) -> ShardsResult:
-    """Nothing happens: shards of both routes that deal."""
+def run(
+    folder: Path,
+    server: MySQL,
+    redis_url: str,
+    *,
+    quiet: int,
+    times: int,
+    seed: int,
+    kill_every_s: int = EVERY_S,
+) -> ShardsResult:
+    """Let each schedule fire `quiet` times; then `times` workers are killed at random points, one by one."""
     with Fleet(folder, PrivateMysql(server), redis_url) as fleet:
-        _start(fleet)
+        fleet.start("a", "b", "c")
+        fleet.await_live("a", "b", "c")
         first = fleet.next_second(4)
-        listed = [SPREAD, REPORT, STICKY]
-        steps.insert(fleet, listed, **_columns(first, first + fires * EVERY_S * SECOND))
-        return _result(fleet, listed, first, first + fires * EVERY_S * SECOND)
+        noise = first + quiet * EVERY_S * SECOND
+        end = noise - (-times * kill_every_s // EVERY_S) * EVERY_S * SECOND
+        plays = [_play(fleet, route, first + index * SECOND, end) for index, route in _offsets()]
+        sleep_until(fleet.store, noise)
+        kills.at_random(fleet, times, kill_every_s, Random(seed))
+        sleep_until(fleet.store, end)
+        until(lambda: fleet.settled(end), 60, f"everything ends\n{fleet.tails()}")
+        return _result(fleet, plays, noise)
 
 
-def with_kills(folder: Path, server: MySQL, redis_url: str, times: int, seed: int) -> ShardsResult:
-    """Workers are killed at random points all the while, and started again under their names."""
-    with Fleet(folder, PrivateMysql(server), redis_url) as fleet:
-        _start(fleet)
-        first = fleet.next_second(4)
-        end = first + times * KILL_EVERY_S * SECOND
-        listed = [SPREAD, REPORT]
-        steps.insert(fleet, listed, **_columns(first, end))
-        sleep_until(fleet.store, first)
-        kills.at_random(fleet, times, KILL_EVERY_S, Random(seed))
-        return _result(fleet, listed, first, end)
+def _offsets() -> list[tuple[int, str]]:
+    return [(index * EVERY_S // len(ROUTES), route) for index, route in enumerate(ROUTES)]
 
 
-def _start(fleet: Fleet) -> None:
-    fleet.start("a", "b", "c")
-    fleet.await_live("a", "b", "c")
+def _play(fleet: Fleet, route: str, first: Instant, end: Instant) -> Play:
+    regions = Step(f"regions-{route}", shard_args=ARGS, route=route, longest=5 * EVERY_S)
+    listed = [regions, Step(f"report-{route}", after=(regions.name,))]
+    steps.insert(fleet, listed, cron=f"@every {EVERY_S}s", **in_window(first, end))
+    return listed, range(first, end, EVERY_S * SECOND)
 
 
-def _columns(first: Instant, end: Instant) -> dict[str, object]:
-    return {"cron": f"@every {EVERY_S}s", **in_window(first, end)}
-
-
-def _result(fleet: Fleet, listed: Sequence[Step], first: Instant, end: Instant) -> ShardsResult:
-    instants = range(first, end, EVERY_S * SECOND)
-    sleep_until(fleet.store, end)
-    until(lambda: fleet.settled(end), 60, f"everything ends\n{fleet.tails()}")
-    evidence = fleet.collect(steps.due(listed, instants))
+def _result(fleet: Fleet, plays: Sequence[Play], noise: Instant) -> ShardsResult:
+    evidence = fleet.collect(steps.due(plays))
     again = _taken_over(evidence)
     return ShardsResult(
-        fires=len(instants) * sum(step.shards > 1 for step in listed),
+        fires=sum(len(instants) for _, instants in plays),
         due=len(evidence.due),
         statuses=fleet.counts(),
         executions=len(executions(evidence.lines)),
         kills=len(fleet.deaths),
-        per_node=_per_node(evidence),
+        quiet=[counts for at, counts in _per_node(evidence) if at < noise],
         taken_over=[len(nodes) for nodes in again],
-        heirs=[len(set(nodes)) for nodes in again if nodes],
-        findings=steps.findings(fleet.folder, listed, instants, evidence),
+        heirs=[len(set(nodes)) for nodes in again],
+        findings=steps.findings(fleet.folder, plays, evidence),
     )
 
 
-def _per_node(evidence: Evidence) -> list[tuple[int, ...]]:
-    """By the tasks' own word."""
+def _per_node(evidence: Evidence) -> Iterator[tuple[Instant, tuple[int, ...]]]:
+    """How many shards of each fire ran to their end on each node, by the tasks' own word."""
     names = {node.id: node.name for node in evidence.nodes}
     fires: dict[tuple[str, Instant], Counter[str]] = {}
     for execution in executions(evidence.lines):
         name, instant, _ = parse_key(execution.key)
-        if execution.ended and name != REPORT.name:
+        if execution.ended and name.startswith("regions"):
             fires.setdefault((name, instant), Counter())[names[execution.node_id]] += 1
-    return [tuple(counts[name] for name in sorted(set(names.values()))) for counts in fires.values()]
+    for (_, instant), counts in fires.items():
+        yield instant, tuple(counts[name] for name in sorted(set(names.values())))
 
 
 def _taken_over(evidence: Evidence) -> list[list[str]]:

@@ -21,7 +21,7 @@ from leasebeat.testing import evidence as checker
 from leasebeat.testing.evidence import Evidence, Execution, executions
 from leasebeat.testing.fleet import TELL, Fleet
 
-__all__ = ["Step", "due", "findings", "insert"]
+__all__ = ["Play", "Step", "due", "findings", "insert"]
 
 TASK = (
     TELL
@@ -70,9 +70,13 @@ class Step:
         return [key_text(self.name, RunKey(instant, 0, shard)) for shard in range(self.shards)]
 
 
+Play = tuple[Sequence[Step], Sequence[Instant]]
+"""Steps that follow each other and nobody else, and the instants at which they do."""
+
+
 def insert(fleet: Fleet, steps: Sequence[Step], **columns: object) -> None:
     """Insert the schedules; `columns` are of those that follow nobody: `cron`, and from when to when."""
-    (fleet.folder / "told").mkdir()
+    (fleet.folder / "told").mkdir(exist_ok=True)
     (fleet.folder / "step.sh").write_text(TASK)
     fleet.schedule(*(_row(fleet, step, columns) for step in steps))
 
@@ -96,12 +100,21 @@ def _row(fleet: Fleet, step: Step, columns: Mapping[str, object]) -> dict[str, o
     }
 
 
-def due(steps: Sequence[Step], instants: Sequence[Instant]) -> frozenset[str]:
+def due(plays: Sequence[Play]) -> frozenset[str]:
     """The keys of all rows that there must be. A step that was skipped has one row, whatever its shards."""
-    return frozenset(key for instant in instants for key in _ends(steps, instant))
+    return frozenset(_all_ends(plays))
 
 
 # --- what should have become of it --------------------------------------------------------------
+
+
+def _all_ends(plays: Sequence[Play]) -> Ends:
+    return {
+        key: status
+        for steps, instants in plays
+        for instant in instants
+        for key, status in _ends(steps, instant).items()
+    }
 
 
 def _ends(steps: Sequence[Step], instant: Instant) -> Ends:
@@ -131,12 +144,10 @@ def _status(step: Step, key: str) -> str:
 # --- what became of it --------------------------------------------------------------------------
 
 
-def findings(
-    folder: Path, steps: Sequence[Step], instants: Sequence[Instant], evidence: Evidence
-) -> list[str]:
+def findings(folder: Path, plays: Sequence[Play], evidence: Evidence) -> list[str]:
     """Everything that must not have happened, a sentence each; the general checks are among them."""
-    ends = {key: status for instant in instants for key, status in _ends(steps, instant).items()}
-    by_name = {step.name: step for step in steps}
+    ends = _all_ends(plays)
+    by_name = {step.name: step for steps, _ in plays for step in steps}
     found = executions(evidence.lines)
     return [
         *checker.findings(evidence),

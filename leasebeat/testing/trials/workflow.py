@@ -90,7 +90,7 @@ def _settled(fleet: Fleet, end: Instant, instants: int) -> bool:
 
 
 def _result(fleet: Fleet, instants: Sequence[Instant]) -> WorkflowResult:
-    evidence = fleet.collect(steps.due(STEPS, instants))
+    evidence = fleet.collect(steps.due([(STEPS, instants)]))
     purged = {node.id for node in evidence.nodes if node.state == "purged"}
     return WorkflowResult(
         instants=len(instants),
@@ -100,5 +100,5 @@ def _result(fleet: Fleet, instants: Sequence[Instant]) -> WorkflowResult:
         kills=len(fleet.deaths),
         taken_over=sum(attempt.node_id in purged for attempt in evidence.attempts),
         settled_s=(max(run.finished_at or 0 for run in evidence.runs) - instants[-1]) / SECOND,
-        findings=steps.findings(fleet.folder, STEPS, instants, evidence),
+        findings=steps.findings(fleet.folder, [(STEPS, instants)], evidence),
     )
