@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leasebeat.testing.servers import MariaDB, Redis
-from leasebeat.testing.trials import burst, clocks, deaths, edits, explain, idle, load, shards, workflow
+from leasebeat.testing.trials import burst, clocks, cron, deaths, edits, explain, idle, load, shards, workflow
 
 __all__ = ["main"]
 
@@ -100,10 +100,17 @@ def _workflow(ground: Ground) -> Figures:
     return result.lines(), not result.findings and result.kills == 20
 
 
+def _cron(ground: Ground) -> Figures:
+    result = cron.run(20_000, ground.seed)
+    often = all(result.by_croniter[name] >= 1_000 for name in cron.FEATURES)
+    return result.lines(), not result.findings and often and result.asked >= 0.6 * result.cases
+
+
 TRIALS: dict[str, Callable[[Ground], Figures]] = {
     "load": _load,
     "deaths": _deaths,
     "clocks": _clocks,
+    "cron": _cron,
     "burst": _burst,
     "edits": _edits,
     "explain": _explain,
@@ -123,7 +130,11 @@ def main(words: Sequence[str] | None = None) -> int:
         "--seconds", type=int, metavar="N", help="how long load, clocks, explain and idle last"
     )
     parser.add_argument(
-        "--seed", type=int, default=1, metavar="N", help="draws the kills of shards, workflow"
+        "--seed",
+        type=int,
+        default=1,
+        metavar="N",
+        help="draws the kills of shards, workflow, and the expressions of cron",
     )
     options = parser.parse_args(words)
     good = [_tried(name, options.seconds, options.seed) for name in options.what]
