@@ -294,8 +294,8 @@ class Store(Protocol):
 
     def link(self, node_id: str, term: int, edges: Sequence[Edge], problems: Sequence[FollowProblem]) -> bool:
         """Make `schedule_after` say these edges and `schedule_problems` these problems beside the versions'
-        own, which stay. False where the term is over. Ended runs of a new edge's upstream, fired after its `since`,
-        are marked to be followed. One transaction.
+        own, which stay. False where the term is over. Ended runs of a new edge's upstream, fired after
+        its `since`, are marked to be followed. One transaction.
         """
         ...
 
