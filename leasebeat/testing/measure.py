@@ -16,6 +16,7 @@ from leasebeat.testing.servers import MariaDB, Redis
 from leasebeat.testing.trials import (
     burst,
     clocks,
+    cron,
     deaths,
     edits,
     explain,
@@ -114,10 +115,17 @@ def _outage(ground: Ground) -> Figures:
     return result.lines(), in_order and not result.findings
 
 
+def _cron(ground: Ground) -> Figures:
+    result = cron.run(20_000, ground.seed)
+    often = all(result.by_croniter[name] >= 1_000 for name in cron.FEATURES)
+    return result.lines(), not result.findings and often and result.asked >= 0.6 * result.cases
+
+
 TRIALS: dict[str, Callable[[Ground], Figures]] = {
     "load": _load,
     "deaths": _deaths,
     "clocks": _clocks,
+    "cron": _cron,
     "burst": _burst,
     "edits": _edits,
     "explain": _explain,
@@ -142,7 +150,7 @@ def main(words: Sequence[str] | None = None) -> int:
         type=int,
         default=1,
         metavar="N",
-        help="draws the kills of shards, workflow",
+        help="draws the kills of shards, workflow, and the expressions of cron",
     )
     options = parser.parse_args(words)
     good = [_tried(name, options.seconds, options.seed) for name in options.what]
