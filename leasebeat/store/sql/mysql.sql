@@ -500,7 +500,7 @@ SELECT 1 AS present FROM roles WHERE name = 'auditor' AND holder = :node_id AND 
 -- name: add_edges
 -- From here on every end of an upstream is marked. rows: upstream_id, follower_id.
 INSERT INTO schedule_after (upstream_id, follower_id)
-SELECT j.u, j.f FROM JSON_TABLE(:rows, '$[*]' COLUMNS (u BIGINT PATH '$[0]', f BIGINT PATH '$[1]')) j
+SELECT STRAIGHT_JOIN j.u, j.f FROM JSON_TABLE(:rows, '$[*]' COLUMNS (u BIGINT PATH '$[0]', f BIGINT PATH '$[1]')) j
 
 -- name: remove_edges
 -- These follow no more. rows: upstream_id, follower_id.
