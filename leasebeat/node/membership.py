@@ -128,13 +128,14 @@ class Membership:
 
         A claim or a pull of this very node may be under way now. What this look shows and the node
         does not hold is left alone until no statement can still be bringing it (`settled`); what the
-        node held before the look and the look does not show was taken over.
+        node held before the look and the look does not show was taken over. What is not on the leash is
+        left to end all the same: a node that was purged while it stood still may look before it knows.
         """
         held, asked = self._dispatch.ids(), self._dispatch.asking()
         runs = self._store.mine(node_id, SETTLE)
         self._reconciled = self._runtime.monotonic()
         shown = {(run.key, run.attempt) for run in runs}
-        for launch_id in (held - shown).intersection(self._dispatch.running()):
+        for launch_id in (held - shown).intersection(self._dispatch.running(leashed_only=True)):
             event("WARNING", "run_taken_over", "run was taken over; killing it here", key=launch_id[0])
             self._dispatch.kill(launch_id, OutcomeKind.LOST, 0.0)
         for run in runs:
