@@ -196,6 +196,7 @@ class Fleet:
         self.evidence.touch()
         (folder / "task.sh").write_text(TASK)
         self.deaths: dict[str, Death] = {}
+        self.environ: dict[str, str] = {}  #: of workers that are added from now on
         self.workers: dict[str, Worker] = {}
         self._settings = {
             "store_url": store.url,
@@ -214,6 +215,7 @@ class Fleet:
     def add(self, name: str, **settings: object) -> Worker:
         """A worker that is not started yet; `settings` are its own."""
         kept = {name: text for name, text in os.environ.items() if not name.startswith("LEASEBEAT_")}
+        kept |= self.environ
         told = {
             "node_name": name,
             "node_state_dir": self.folder / f"{name}.state",

@@ -24,9 +24,12 @@ from leasebeat.testing.fleet import literal, utc
 if TYPE_CHECKING:
     from leasebeat.testing.trials.seen import Seen
 
-__all__ = ["CASES", "Case", "Job", "Plan", "clock", "each", "job", "minutes_ago", "once", "proves"]
+__all__ = ["CASES", "Case", "Job", "Plan", "clock", "each", "job", "minutes_ago", "once", "proves", "turned"]
 
 MINUTE: Micros = 60 * SECOND
+
+TURNED_MIN = 9
+"""How many minutes before the end of the outage the clocks of the tests' own zones are turned."""
 
 SPREAD = 3
 """The seconds of the cases begin at one of so many in turn."""
@@ -189,6 +192,22 @@ def clock(second: int, zone: str) -> Callable[[Plan], str]:
         return f"{local.second} {local.minute} {local.hour} * * *"
 
     return fields
+
+
+def turned(zone: str, minutes: int) -> Columns:
+    """Due in the outage, once a day at so many minutes after the change by the clock that it sets aside."""
+    return {
+        "cron": partial(_fields_after, minutes),
+        "timezone": zone,
+        "starts_at": partial(_ago, 15),
+        "ends_at": partial(_ago, 0),
+    }
+
+
+def _fields_after(minutes: int, plan: Plan) -> str:
+    # The clock of one zone before the change, and that of the other after it, is UTC.
+    local = datetime.fromtimestamp((plan.minute - (TURNED_MIN - minutes) * MINUTE) / SECOND, UTC)
+    return f"0 {local.minute} {local.hour} * * *"
 
 
 def _at(second: float, plan: Plan) -> str:

@@ -4,7 +4,7 @@ A proof brings schedules of its own, inserted by plain SQL, and a function that 
 them: by what their tasks wrote and by the tables. With `ignored` the same is done with each proof's
 policy left out: then every judge must object.
 
-    recorded    schedules of an outage are read by one worker, which leaves; ten minutes pass by SQL
+    recorded    schedules of an outage are read by one worker, which leaves; 15 minutes pass by SQL
     first       all other schedules are there; the instants of the proofs are counted from here, in seconds
     FAULTS      worker c dies and is started again, worker b stands still until it is purged
     END         nothing is due any more
@@ -20,7 +20,8 @@ from typing import Any
 from leasebeat.model.instant import SECOND, Instant
 from leasebeat.testing.fleet import Fleet, sleep_until, until, utc
 from leasebeat.testing.private import PrivateStore, value
-from leasebeat.testing.trials.cases import MINUTE, Case, Plan
+from leasebeat.testing.trials import zones
+from leasebeat.testing.trials.cases import MINUTE, TURNED_MIN, Case, Plan
 from leasebeat.testing.trials.seen import Seen, collect
 from leasebeat.testing.trials.sinks import Messages, Requests
 
@@ -76,17 +77,18 @@ def run(
         Messages(redis_url) as messages,
         Fleet(folder, store, redis_url, **_settings(folder, requests.url)) as fleet,
     ):
-        _prepare(fleet)
-        plan = _outage(fleet, cases, requests.url)
+        minute = store.now() // MINUTE * MINUTE
+        _prepare(fleet, minute)
+        _outage(fleet, cases, Plan(folder, requests.url, minute, minute))
         fleet.start(*NODES)
         fleet.await_live(*NODES)
-        plan = Plan(folder, requests.url, plan.minute, fleet.next_second(4))
+        plan = Plan(folder, requests.url, minute, fleet.next_second(4))
         store.rows(*(sql for case in cases for sql in case.setup(case.own(plan))))
         store.rows(*_inserts(cases, plan, early=False))
         assert store.now() < plan.first, "the schedules were not there in time"
         _play(fleet, cases, plan)
         settled = _settles(fleet, plan.first + END * SECOND, 5 if ignored else 30)
-        return collect(fleet, plan.first, settled, requests.kept, messages.kept())
+        return collect(fleet, plan.first, minute, settled, requests.kept, messages.kept())
 
 
 def _settings(folder: Path, url: str) -> dict[str, object]:
@@ -101,7 +103,9 @@ def _settings(folder: Path, url: str) -> dict[str, object]:
     }
 
 
-def _prepare(fleet: Fleet) -> None:
+def _prepare(fleet: Fleet, minute: Instant) -> None:
+    zones.write(fleet.folder / "zones", minute - TURNED_MIN * MINUTE)
+    fleet.environ["PYTHONPATH"] = str(fleet.folder / "zones")
     (fleet.folder / "task.sh").write_text(TASK % fleet.evidence)
     (fleet.folder / "policy_tasks.py").write_text(MODULE)
     (fleet.folder / "evidence.said").touch()
@@ -113,23 +117,19 @@ def _inserts(cases: Sequence[Case], plan: Plan, *, early: bool) -> list[str]:
     return [statement for case in cases for statement in case.inserts(plan, early=early)]
 
 
-def _outage(fleet: Fleet, cases: Sequence[Case], http: str) -> Plan:
-    """A node has read the schedules, all nodes stop, and ten minutes later they come back."""
-    now = fleet.store.now()
-    minute = now // MINUTE * MINUTE
-    plan = Plan(fleet.folder, http, minute, minute)
+def _outage(fleet: Fleet, cases: Sequence[Case], plan: Plan) -> None:
+    """A node has read the schedules, all nodes stop, and a quarter of an hour later they come back."""
     wanted = _inserts(cases, plan, early=True)
-    if wanted:
-        fleet.store.rows(*wanted)
-        fleet.start("a")
-        until(partial(_recorded, fleet, len(wanted)), 30, f"the schedules are read\n{fleet.tails()}")
-        fleet["a"].terminate()
-        back = utc(minute - 20 * MINUTE)
-        fleet.store.rows(
-            f"UPDATE schedule_history SET valid_from = '{back}'",
-            f"UPDATE roles SET watermark = '{utc(minute - 15 * MINUTE)}'",
-        )
-    return plan
+    if not wanted:
+        return
+    fleet.store.rows(*wanted)
+    fleet.start("a")
+    until(partial(_recorded, fleet, len(wanted)), 30, f"the schedules are read\n{fleet.tails()}")
+    fleet["a"].terminate()
+    fleet.store.rows(
+        f"UPDATE schedule_history SET valid_from = '{utc(plan.minute - 20 * MINUTE)}'",
+        f"UPDATE roles SET watermark = '{utc(plan.minute - 15 * MINUTE)}'",
+    )
 
 
 def _recorded(fleet: Fleet, count: int) -> bool:

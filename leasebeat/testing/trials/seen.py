@@ -21,6 +21,7 @@ class Seen:
     """Rows have the columns of their tables or views, instants as microseconds."""
 
     first: Instant  #: 0 of the proofs' seconds
+    minute: Instant  #: the last whole minute before the end of the outage
     settled: bool  #: everything had ended
     folder: Path
     node_names: Mapping[str, str]
@@ -114,6 +115,7 @@ def name_of(key: str) -> str:
 def collect(
     fleet: Fleet,
     first: Instant,
+    minute: Instant,
     settled: bool,
     requests: Sequence[Request],
     messages: Mapping[str, Sequence[str]],
@@ -123,6 +125,7 @@ def collect(
     nodes = rows("SELECT id, name FROM nodes")
     return Seen(
         first=first,
+        minute=minute,
         settled=settled,
         folder=fleet.folder,
         node_names={node["id"]: node["name"] for node in nodes},

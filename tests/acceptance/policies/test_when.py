@@ -7,8 +7,20 @@ from collections.abc import Callable
 import pytest
 
 from leasebeat.model.instant import SECOND
-from leasebeat.testing.trials.cases import Plan, clock, each, job, minutes_ago, once, proves
+from leasebeat.testing.trials.cases import (
+    MINUTE,
+    TURNED_MIN,
+    Plan,
+    clock,
+    each,
+    job,
+    minutes_ago,
+    once,
+    proves,
+    turned,
+)
 from leasebeat.testing.trials.seen import Seen
+from leasebeat.testing.trials.zones import AUTUMN, SPRING
 
 pytestmark = pytest.mark.slow
 
@@ -118,6 +130,29 @@ def test_a_make_up_day_has_the_times_of_other_days(seen: Seen) -> None:
     assert seen.of("fire_at", "make-up") == [seen.at(0), seen.at(1)]
 
 
+@proves(
+    "dst",
+    "cron",
+    job("spring-cron", when=turned(SPRING, 2), early=True, misfire="all", dst="cron"),
+    job("autumn-cron", when=turned(AUTUMN, 2), early=True, misfire="all", dst="cron"),
+    ignored="skip",
+)
+def test_a_time_that_is_jumped_over_fires_right_after_and_one_that_comes_twice_once(seen: Seen) -> None:
+    assert minutes_after_the_change(seen, "spring-cron") == [0]
+    assert minutes_after_the_change(seen, "autumn-cron") == [-4]
+
+
+@proves("dst", "skip", job("spring-skip", when=turned(SPRING, 2), early=True, misfire="all", dst="skip"))
+def test_a_time_that_is_jumped_over_may_be_left_out(seen: Seen) -> None:
+    assert minutes_after_the_change(seen, "spring-skip") == []
+
+
+@proves("dst", "both", job("autumn-both", when=turned(AUTUMN, 2), early=True, misfire="all", dst="both"))
+def test_a_time_that_comes_twice_may_fire_twice(seen: Seen) -> None:
+    assert minutes_after_the_change(seen, "autumn-both") == [-4, 2]
+    assert seen.ends("autumn-both") == [RAN, RAN]
+
+
 @proves("jitter_s", "seconds", *(job(f"jitter-{n}", when=once(0), jitter_s=4) for n in range(3)))
 def test_jitter_delays_the_start_by_the_name_and_not_the_instant(seen: Seen) -> None:
     runs = seen.runs("jitter-0", "jitter-1", "jitter-2")
@@ -193,3 +228,8 @@ def test_an_edit_holds_for_the_fires_after_it_and_is_on_record(seen: Seen) -> No
         row["id"] for row in seen.history if row["schedule_id"] == seen.runs("edited")[0]["schedule_id"]
     ]
     assert sorted(set(seen.of("version", "edited"))) == versions
+
+
+def minutes_after_the_change(seen: Seen, name: str) -> list[int]:
+    change = seen.minute - TURNED_MIN * MINUTE
+    return [(instant - change) // MINUTE for instant in seen.of("fire_at", name)]
