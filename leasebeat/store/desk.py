@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from leasebeat.errors import Duplicate, NotFound, Refused
-from leasebeat.model.instant import Instant
+from leasebeat.model.instant import Instant, to_text
 from leasebeat.model.node import NodeState
 from leasebeat.model.run import ENDED, TRANSITIONS, RunKey, Status, key_text
 from leasebeat.model.schedule import schedule_from_row
@@ -161,6 +161,11 @@ class Desk(DeskBackfill, DeskHistory, DeskPast, DeskTables):
             raise Refused(f"{_name(row)} is {status}: only a run that has ended can be opened again")
         if Status.QUEUED not in TRANSITIONS[status]:
             raise Refused(f"{_name(row)} has {status}; `leasebeat run {row['schedule']}` runs it anew")
+        if row["until"] is not None:
+            raise Refused(
+                f"{_name(row)} stands for {row['missed_count']} missed instants, up to {to_text(row['until'])};"
+                " `leasebeat backfill` opens those after it"
+            )
 
     def _wanted(self, key: RunKey) -> dict[str, SqlValue]:
         """What the run is while it is open: its serial, lane and pin; or undressed, for the nodes to say."""

@@ -76,6 +76,8 @@ def test_the_row_of_many_missed_instants_stays_and_the_others_are_opened(office:
     todo = office.desk.backfill_look(wanted)
     assert (todo.spans, [key.fire_at for key in todo.open]) == ([span.fire_at], list(wanted.instants[1:]))
     assert office.desk.backfill(wanted, todo) == (2, 0)
+    with pytest.raises(Refused, match="stands for 3 missed instants"):
+        office.desk.retry(span)
     row = office.bench.run(span)
     assert row is not None
     assert (row["status"], row["missed_count"]) == ("missed", 3)
