@@ -163,8 +163,8 @@ class Desk(DeskBackfill, DeskHistory, DeskPast, DeskTables):
             raise Refused(f"{_name(row)} has {status}; `leasebeat run {row['schedule']}` runs it anew")
         if row["until"] is not None:
             raise Refused(
-                f"{_name(row)} stands for {row['missed_count']} missed instants, up to {to_text(row['until'])};"
-                " `leasebeat backfill` opens those after it"
+                f"{_name(row)} stands for {row['missed_count']} missed instants, up to"
+                f" {to_text(row['until'])}; `leasebeat backfill` opens those after it"
             )
 
     def _wanted(self, key: RunKey) -> dict[str, SqlValue]:
