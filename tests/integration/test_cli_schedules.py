@@ -59,9 +59,7 @@ def test_add_in_makes_a_schedule_that_fires_once_that_much_later(lb: Commands) -
 
 
 def test_a_definition_that_cannot_be_used_is_not_written_and_all_problems_are_told(lb: Commands) -> None:
-    result = lb(
-        "add", "bad", "--cron", "61 * * * *", "--command", "x", "--shards", "0", "--args", '{"x": 1}'
-    )
+    result = lb("add", "bad", "--cron", "61 * * * *", "--command", "x", "--shards", "0", "--args", '{"x": 1}')
     assert result.code == 4
     for word in ("'61 * * * *'", "shards = 0 is out of bounds", "args.x is unknown"):
         assert word in result.err
