@@ -26,7 +26,7 @@ from leasebeat.testing.fleet import Fleet, sleep_until, until, utc
 from leasebeat.testing.private import PrivateMysql, value
 from leasebeat.testing.servers import MariaDB
 
-__all__ = ["OutageResult", "run"]
+__all__ = ["Kind", "OutageResult", "most_behind", "most_within_a_second", "run", "side_by_side", "wrong_rows"]
 
 MINUTE = 60 * SECOND
 MISSED = 60
@@ -156,13 +156,13 @@ def _result(
         ),
         live=_count(("", ends[n, at]) for n in kinds for at in live if (n, at) in ends),
         allowed_per_s=per_s,
-        most_per_s=_most_within_a_second(begun),
+        most_per_s=most_within_a_second(begun),
         took_s=(begun[-1] - begun[0]) / 1e9,
-        behind_s=_most_behind(free) / 1e9,
+        behind_s=most_behind(free) / 1e9,
         findings=[
             *general(_without_clock(evidence)),
-            *_wrong_rows(ends, kinds, missed, live),
-            *_side_by_side(kinds, late),
+            *wrong_rows(ends, kinds, missed, live),
+            *side_by_side(kinds, late),
         ],
     )
 
@@ -185,12 +185,13 @@ def _count(found: Iterator[tuple[str, End]]) -> dict[str, int]:
 # --- what must not have happened ----------------------------------------------------------------
 
 
-def _wrong_rows(
+def wrong_rows(
     ends: Mapping[tuple[str, Instant], End],
     kinds: Mapping[str, Kind],
     missed: Sequence[Instant],
     live: Sequence[Instant],
 ) -> Iterator[str]:
+    """Rows of instants that are not what docs/guarantee.md says of their schedule's misfire and grace."""
     for name, kind in kinds.items():
         for index, at in enumerate(missed):
             runs = index >= len(missed) - kind.run
@@ -205,7 +206,7 @@ def _wrong_rows(
                 yield f"{name}@{to_text(at)} ({kind}) is {ends.get((name, at))}, should be {allowed}"
 
 
-def _side_by_side(kinds: Mapping[str, Kind], late: Sequence[Execution]) -> Iterator[str]:
+def side_by_side(kinds: Mapping[str, Kind], late: Sequence[Execution]) -> Iterator[str]:
     """Where `overlap` is not `allow` missed instants run one after the other, oldest first."""
     before: dict[str, Execution] = {}
     for execution in late:
@@ -220,11 +221,12 @@ def _side_by_side(kinds: Mapping[str, Kind], late: Sequence[Execution]) -> Itera
             yield f"{execution.key} began after {former.key}"
 
 
-def _most_within_a_second(begun: Sequence[int]) -> int:
+def most_within_a_second(begun: Sequence[int]) -> int:
+    """Of sorted nanoseconds, the most that lie within one second."""
     return max(bisect_right(begun, at + 999_999_999) - index for index, at in enumerate(begun))
 
 
-def _most_behind(late: Sequence[Execution]) -> int:
+def most_behind(late: Sequence[Execution]) -> int:
     """Nanoseconds that an execution began after one of a newer instant had, at worst."""
     worst = 0
     first: dict[Instant, int] = {}  #: when each instant began
