@@ -74,9 +74,7 @@ class Inquiry:
 
     def _others(self, rows: Sequence[Record]) -> list[Record]:
         """The runs that the rows name, and those that hold what queued ones want."""
-        moments = {
-            at for row in rows if row["status"] == Status.SKIPPED and (at := named_instant(row)) is not None
-        }
+        moments = {at for row in rows if (at := named_instant(row)) is not None}
         for row in rows:
             if row["status"] == Status.QUEUED and row["serial"] and row["serial_held"] != row["serial"]:
                 holder = self.desk.serial_holder(row["serial"])

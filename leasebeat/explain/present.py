@@ -36,8 +36,15 @@ _PARTS_TOLD = 20
 
 def named_instant(row: Record) -> Instant | None:
     """The instant of the run that a row's reason names: what was in its way, or took its place."""
-    found = re.search(r"the run of (\S+Z)", row["reason"] or row["requested_by"] or "")
+    if row["reason_code"] not in (ReasonCode.OVERLAP, ReasonCode.REPLACED) and not _gave_way(row):
+        return None
+    found = re.search(r"the run of (\S+Z)", f"{row['reason']} {row['requested_by']}")
     return from_text(found[1]) if found else None
+
+
+def _gave_way(row: Record) -> bool:
+    """Whether it was killed for a later run's sake. If its node went away first, that is its reason."""
+    return row["kill_requested"] == 2 and row["status"] in (Status.KILLED, Status.SKIPPED)
 
 
 def with_runs(scene: Scene, fire: Fire) -> Verdict:
@@ -75,7 +82,7 @@ def _of_run(scene: Scene, fire: Fire, row: Record) -> Verdict:
         case Status.MISSED:
             verdict = _missed(scene, fire, row)
         case _:
-            verdict = _ended(row)
+            verdict = _ended(fire, row)
     more = [_try(each) for each in tried] if len(tried) > 1 or row["status"] == Status.QUEUED else []
     hint = f"output: `leasebeat logs {row['key']}`" if row["attempt"] and row["status"] in ENDED else ""
     return verdict.plus(*more, hint, **_facts(row, tried))
@@ -217,12 +224,17 @@ def _running(scene: Scene, row: Record) -> Verdict:
     return Verdict(row["fire_at"], Code.RUNNING, text).plus(said, kill)
 
 
-def _ended(row: Record) -> Verdict:
+def _ended(fire: Fire, row: Record) -> Verdict:
     why = row["reason"] or row["reason_code"]
     text = f"{row['status']}{f' ({why})' if why else ''}"
     text += f" on {_node(row)}" if row["attempt"] and _node(row) else ""
     text += f", attempt {row['attempt']}" if row["attempt"] > 1 else ""
-    return Verdict(row["fire_at"], str(row["status"]), text).plus(_times(row), _taken_over(row))
+    return Verdict(row["fire_at"], str(row["status"]), text).plus(
+        _times(row),
+        _taken_over(row),
+        f"it was to give way to {row['requested_by']}" if _gave_way(row) else "",
+        *_rivals(fire, row),
+    )
 
 
 def _times(row: Record) -> str:
@@ -245,11 +257,17 @@ def _taken_over(row: Record) -> str:
 def _skipped(scene: Scene, fire: Fire, row: Record) -> Verdict:
     code = row["reason_code"] or Status.SKIPPED
     verdict = Verdict(row["fire_at"], str(code), f"skipped: {row['reason'] or code}")
-    if code in (ReasonCode.OVERLAP, ReasonCode.REPLACED):
-        return verdict.plus(*(_became(other) for other in fire.others if other["shard"] == row["shard"]))
+    verdict = verdict.plus(*_rivals(fire, row))
     if code == ReasonCode.DEFINITION_CHANGED:
         return verdict.plus(_changed_by(scene, fire, row))
     return verdict
+
+
+def _rivals(fire: Fire, row: Record) -> list[str]:
+    """What became of the run in whose favour this one did not run, or was stopped."""
+    if named_instant(row) is None:
+        return []
+    return [_became(other) for other in fire.others if other["shard"] == row["shard"]]
 
 
 def _became(other: Record) -> str:

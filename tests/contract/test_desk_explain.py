@@ -383,3 +383,13 @@ def test_the_last_instant_is_the_last_that_was_due_or_has_a_run(known: Stage) ->
     assert known.inquiry.last(START - 1) == DUE
     known.run("succeeded", DUE + 7, attempt=1, origin="manual")
     assert known.inquiry.last(START - 1) == DUE + 7
+
+
+def test_a_run_that_was_to_give_way_says_so_whatever_ended_it(known: Stage) -> None:
+    known.node(id=NODE)
+    later = {"requested_by": "the run of 2026-11-20T09:30:00Z", "kill_requested": 2}
+    known.run("killed", reason_code="node_lost", reason="node gone: x", attempt=1, node_id=NODE, **later)
+    known.run("succeeded", DUE + HOUR // 2, attempt=1, node_id=NODE)
+    told = known.verdict().more
+    assert "it was to give way to the run of 2026-11-20T09:30:00Z" in told
+    assert "job@2026-11-20T09:30:00Z: succeeded at 2026-11-20T09:30:09Z on web-1" in told

@@ -31,6 +31,8 @@ class Kind:
     cron: str = ""
     fails: bool = False
     never: str = ""  #: nothing of it runs: the code that says why
+    shards: int = 1
+    after: str = ""  #: what it follows
     columns: dict[str, object] = field(default_factory=dict[str, object])
 
 
@@ -41,6 +43,11 @@ KINDS = {
     "edited": Kind(4, columns={"longest": 4}),
     "prompt": Kind(3, columns={"longest": 3, "misfire_grace_s": GRACE_S}),
     "lonely": Kind(2, columns={"longest": 3, "queue": "lonely", "route": "any", "misfire_grace_s": GRACE_S}),
+    "waits": Kind(1, columns={"longest": 25, "overlap": "wait"}),
+    "gives": Kind(1, 3, columns={"longest": 80, "overlap": "replace"}),
+    "parts": Kind(1, 5, shards=3, columns={"longest": 10, "shards": 3}),
+    "follows": Kind(1, 0, "@manual", after="steady-1", columns={"longest": 3, "after": '["steady-1"]'}),
+    "calm": Kind(1, never="calendar", columns={"calendar": "always"}),
     "fails": Kind(2, 3, fails=True, columns={"longest": 3, "retries": 1, "retry_delay_s": 0.5}),
     "broken": Kind(1, columns={"longest": 3}),
     "doomed": Kind(1, columns={"longest": 3}),
@@ -91,10 +98,14 @@ class Judge:
         instant = verdict.instant
         ran = self._tasks(name, to_text(instant))
         kind = KINDS[name.partition("-")[0]]
+        if ran and kind.shards > 1:
+            return self._of_parts(name, verdict, kind)
         if ran:
-            return self._of_what_ran(verdict, ran, kind)
+            return self._of_what_ran(name, verdict, ran, kind)
         if kind.never:
             fits = {kind.never, *self._before(name, instant)}
+            if kind.never == "calendar" and not self.definitions[name][0].has(instant):
+                fits = {"not_due", "not_there_yet"}
             return "" if verdict.code in fits else f"nothing of it ever runs: {sorted(fits)}"
         if verdict.code in ("succeeded", "failed", "running", "timed_out", "killed", "lost", "missed_span"):
             return "no task of it ever began"
@@ -103,11 +114,20 @@ class Judge:
             return f"expected one of {sorted(fits)}"
         return self._in_the_way(name, verdict) if verdict.code == "overlap" else ""
 
+    def _of_parts(self, name: str, verdict: Verdict, kind: Kind) -> str:
+        at = to_text(verdict.instant)
+        parts = [self._tasks(name, at), *(self._tasks(name, f"{at}#{k}") for k in range(1, kind.shards))]
+        ended = sum(any(execution.ended for execution in part) for part in parts)
+        told = verdict.facts["statuses"]
+        return "" if told == {"succeeded": kind.shards} and ended == kind.shards else f"{ended} parts ended"
+
     def _tasks(self, name: str, instant: str) -> list[Execution]:
         return [execution for execution in self.ran if execution.key == f"{name}@{instant}"]
 
-    def _of_what_ran(self, verdict: Verdict, ran: Sequence[Execution], kind: Kind) -> str:
+    def _of_what_ran(self, name: str, verdict: Verdict, ran: Sequence[Execution], kind: Kind) -> str:
         last, facts = max(ran, key=lambda execution: execution.attempt), verdict.facts
+        if kind.columns.get("overlap") == "replace" and not last.ended:
+            return self._of_what_gave_way(name, verdict, last)
         status = "failed" if kind.fails else "succeeded"
         if verdict.code != status or not last.ended:
             return f"attempt {last.attempt} {'ended' if last.ended else 'never ended'}, expected {status}"
@@ -118,6 +138,16 @@ class Judge:
         told = {each["attempt"]: each["node"] for each in facts["attempts"]}  # pyright: ignore
         real = {execution.attempt: self.nodes[execution.node_id] for execution in ran}
         return "" if real.items() <= told.items() else f"its attempts were {real}"
+
+    def _of_what_gave_way(self, name: str, verdict: Verdict, last: Execution) -> str:
+        """It was stopped soon after a later instant, and did not go on for long."""
+        if verdict.code != "killed":
+            return "its task was stopped before its end"
+        named = re.search(r"the run of (\S+Z)", " ".join([verdict.text, *verdict.more]))
+        if named is None or from_text(named[1]) <= verdict.instant:
+            return "it names no later run"
+        lived = last.last // 1000 + self.lead - from_text(named[1])
+        return f"it lived {lived / SECOND:.1f} s longer than that" if lived > SLACK else ""
 
     def _before(self, name: str, instant: Instant) -> Iterator[str]:
         """What may be said of an instant near the birth of the schedule, or before it fires."""
@@ -133,6 +163,9 @@ class Judge:
         birth, inside = definitions[0], self.first <= instant < self.end
         if instant <= birth.after:
             yield "not_there_yet"
+        if kind.after:
+            yield from self._of_a_follower(instant, kind.after)
+            return
         possible = [d for d, until in followed(definitions) if d.before <= instant <= until.after]
         later = [d for d in definitions if d.before > instant - SECOND]
         for definition in possible:
@@ -143,9 +176,15 @@ class Judge:
             yield "definition_changed"
         if any(not d.there for d in later):
             yield "deleted"
-        if kind.columns.get("overlap") == "skip":
+        if kind.columns.get("overlap") in ("skip", "wait"):
             yield "overlap"
+        if kind.columns.get("overlap") == "replace":
+            yield "replaced"
         yield from self._missed(instant, kind)
+
+    def _of_a_follower(self, instant: Instant, upstream: str) -> Iterator[str]:
+        if not self._tasks(upstream, to_text(instant)):
+            yield from ("no_upstream", "upstream")
 
     def _by_definition(self, definition: Definition, instant: Instant, inside: bool) -> Iterator[str]:
         if not definition.there:

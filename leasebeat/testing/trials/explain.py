@@ -15,14 +15,14 @@ from pathlib import Path
 from random import Random
 
 from leasebeat.cli.inquiry import Inquiry, inquiry
-from leasebeat.model.instant import SECOND, Instant, to_text
+from leasebeat.model.instant import DAY, SECOND, Instant, to_text
 from leasebeat.runtime import SystemRuntime
 from leasebeat.settings import Retention
 from leasebeat.store.desk import Desk
 from leasebeat.store.mysql import MysqlSession
 from leasebeat.store.url import StoreUrl
 from leasebeat.testing.evidence import executions, wall_clock_lead
-from leasebeat.testing.fleet import Fleet, sleep_until, until, utc
+from leasebeat.testing.fleet import TELL, Fleet, sleep_until, until, utc
 from leasebeat.testing.mysql import MySQL
 from leasebeat.testing.private import PrivateMysql
 from leasebeat.testing.trials.answers import KINDS, Definition, Judge, Outage, followed
@@ -105,6 +105,9 @@ class Story:
         before = fleet.store.now()
         self.first = fleet.next_second(4)
         self.end = self.first + seconds * SECOND
+        fleet.store.rows(
+            *(f"INSERT INTO calendars (name, day) VALUES ('always', '{day}')" for day in self._days())
+        )
         fleet.schedule(*self._rows())
         after = fleet.store.now()
         for kind, what in KINDS.items():
@@ -114,14 +117,20 @@ class Story:
                 ]
         assert after < self.first, "the schedules were not there in time"
 
+    def _days(self) -> list[str]:
+        """Every date that the trial sees."""
+        return sorted({utc(at)[:10] for at in (self.first - DAY, self.first, self.end, self.end + DAY)})
+
     def _rows(self) -> Iterator[dict[str, object]]:
         for kind, what in KINDS.items():
-            ends = "exit 3" if what.fails else ""
             for number in range(1, what.count + 1):
+                # The keys of parts end in #1: more than task.sh can reckon with.
+                task = f"{TELL}tell begin; sleep 0.4; tell end" if what.shards > 1 else None
                 yield {
                     "name": f"{kind}-{number}",
                     "cron": what.cron or f"*/{what.step} * * * * *",
-                    "command": f". {self.fleet.folder}/task.sh; {ends or 'exit 0'}",
+                    "command": task
+                    or f". {self.fleet.folder}/task.sh; {'exit 3' if what.fails else 'exit 0'}",
                     "starts_at": utc(self.first),
                     "ends_at": utc(self.end),
                     **what.columns,
