@@ -92,7 +92,8 @@ class Base:
     def is_live(self, node_id: str, now: Instant) -> bool:
         """The guard of claims and pulls: live by its row, with a beat younger than its lease."""
         node = self.nodes.get(node_id)
-        return node is not None and node.state == "live" and node.beat_at >= now - node.lease
+        takes = ("live", "cordoned") if "cordon" in self.without else ("live",)
+        return node is not None and node.state in takes and node.beat_at >= now - node.lease
 
     def set_edges(self, edges: Iterable[tuple[int, int]]) -> None:
         """Make `schedule_after` say these."""

@@ -42,7 +42,7 @@ class PullingStatements(OpeningStatements):
 
     def pull_look(self, node_id: str, queue: str, limit: int) -> list[Candidate]:
         now = self.now()
-        if queue in self.paused_queues:
+        if queue in self.paused_queues and "paused queue" not in self.without:
             return []
         found = [
             run
@@ -115,7 +115,7 @@ class PullingStatements(OpeningStatements):
                 run = self.runs.rows.get(row.key)
                 if run is None or len(runs) >= limit or not txn.try_take(("run", row.key)):
                     continue  # locked by another statement: passed over, never waited for
-                fits = run.lane is None or row.lane_slot is not None
+                fits = run.lane is None or row.lane_slot is not None or "lane" in self.without
                 if run.status == QUEUED and run.attempt == row.attempt and not run.kill_requested and fits:
                     runs.append(run)
             yield GAP

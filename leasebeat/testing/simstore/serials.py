@@ -39,6 +39,8 @@ class SerialStatements(Base):
             return Verdict("skipped", self._in_the_way(serial))
         if overlap == "wait":
             waiting = [each for each in sorted(wanting) if wanting[each].serial_held != serial]
+            if waiting and "one waiter" in self.without:
+                return Verdict(QUEUED, None, serial)
             if waiting:
                 return Verdict("skipped", f"the run of {to_text(waiting[0].fire_at)} waits already")
             return Verdict(QUEUED, None, serial, f"{serial}+")

@@ -200,6 +200,7 @@ def heal(world: World) -> None:
             machine.link.trap, machine.link.cut = None, False
         if machine.process is not None and machine.process.paused:
             machine.process.resume()
+        world.server.order(machine.name, "live")
         machine.boot()
 
 

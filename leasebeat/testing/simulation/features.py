@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 
 from leasebeat.testing.simulation.world import Behaviour, World
@@ -29,9 +30,10 @@ BRIEF = Behaviour(0.1, 1.0, 0.0)
 """What many tasks at once are made of: there are few slots."""
 
 
-def draw_features(world: World, random: Random) -> None:
+def draw_features(world: World, random: Random, certain: Sequence[str] = ()) -> None:
     """Decide what the people of this seed make use of, and arrange the machines for it."""
-    world.features = frozenset(name for name in FEATURES if random.random() < 0.4)
+    drawn = [name for name in FEATURES if random.random() < 0.4]
+    world.features = frozenset([*drawn, *certain])
     world.server.lane_sizes.update(LANES)
     world.catch_up_per_s = random.choice((4, 10, 50))
     if "queues" in world.features:

@@ -6,8 +6,7 @@ classes for the length of a seed. Faults are aimed at what the rule is there for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 from leasebeat.coordination.store import StoreCoordinator
 from leasebeat.errors import GateUnavailable
@@ -23,26 +22,12 @@ from leasebeat.node.membership import Membership
 from leasebeat.node.owed import Owed, Walker, Window
 from leasebeat.node.purge import Purge
 from leasebeat.store.base import ClaimAnswer, Version
-from leasebeat.testing.simulation.seed import Patch, Plan
+from leasebeat.testing.simulation.mutation import Mutation, planned, without
+from leasebeat.testing.simulation.policy_mutations import POLICY_MUTATIONS
 from leasebeat.testing.simulation.world import World
 
 # What stands in for a method of the node sees what that method sees.
 # pyright: reportPrivateUsage=false
-
-
-@dataclass(frozen=True, slots=True)
-class Mutation:
-    """How a rule is broken, and which checkers are expected to notice."""
-
-    plan: Plan
-    caught_by: tuple[str, ...]
-
-
-def _without(*rules: str) -> Callable[[World], None]:
-    def prepare(world: World) -> None:
-        world.server.without = frozenset(rules)
-
-    return prepare
 
 
 def _unleashed(world: World) -> None:
@@ -147,72 +132,65 @@ def _early_is_final(self: Claimer, opening: Opening, answers: Sequence[ClaimAnsw
     return _again(self, opening, [answer for answer in answers if answer.answer != "early"])
 
 
-def _plan(
-    *patches: Patch,
-    prepare: Callable[[World], None] = lambda _: None,
-    faults: Sequence[str] = (),
-    count: int = 0,
-    edits: int | None = None,
-) -> Plan:
-    return Plan(faults, count, edits, prepare, patches)
-
-
 MUTATIONS: Mapping[str, Mutation] = {
-    "no anti-join": Mutation(_plan(prepare=_without("anti_join")), ("one row per fire",)),
+    **POLICY_MUTATIONS,
+    "no anti-join": Mutation(planned(prepare=without("anti_join")), ("one row per fire",)),
     "no version join": Mutation(
-        _plan(prepare=_without("version_join"), edits=40), ("edits are not overtaken", "no invented fires")
+        planned(prepare=without("version_join"), edits=40), ("edits are not overtaken", "no invented fires")
     ),
     "no fire_at <= now": Mutation(
-        _plan(prepare=_without("not_early"), faults=("store clock jumps",), count=20), ("no early start",)
+        planned(prepare=without("not_early"), faults=("store clock jumps",), count=20), ("no early start",)
     ),
     "attempt not compared at finish": Mutation(
-        _plan(prepare=_late_statements_and_any_attempt), ("late writers refused",)
+        planned(prepare=_late_statements_and_any_attempt), ("late writers refused",)
     ),
     "purge after one beat": Mutation(
-        _plan((StoreCoordinator, "dead", _dead_after_one_beat), prepare=_without("stale")),
+        planned((StoreCoordinator, "dead", _dead_after_one_beat), prepare=without("stale")),
         ("the living are not purged",),
     ),
     "purge without watching": Mutation(
-        _plan((StoreCoordinator, "dead", _dead_when_stale), faults=("store clock jumps", "crash")),
+        planned((StoreCoordinator, "dead", _dead_when_stale), faults=("store clock jumps", "crash")),
         ("the living are not purged",),
     ),
     "trust window off": Mutation(
-        _plan((Lease, "begin", _always_trusted), faults=("cut off", "pause")),
+        planned((Lease, "begin", _always_trusted), faults=("cut off", "pause")),
         ("work stops before the purge",),
     ),
-    "leash off": Mutation(_plan(prepare=_unleashed, faults=("pause",)), ("work stops before the purge",)),
+    "leash off": Mutation(planned(prepare=_unleashed, faults=("pause",)), ("work stops before the purge",)),
     "gate error starts the task": Mutation(
-        _plan((Claimer, "_ask_gate", _gate_error_is_a_win), faults=("redis down", "redis lossy")),
+        planned((Claimer, "_ask_gate", _gate_error_is_a_win), faults=("redis down", "redis lossy")),
         ("tasks begin under a lease",),
     ),
     "gate no is final, and no audit": Mutation(
-        _plan((Audit, "_open", _never_missing), faults=("crash at a point", "store down")),
+        planned((Audit, "_open", _never_missing), faults=("crash at a point", "store down")),
         ("every due instant",),
     ),
     "watermark before the claim": Mutation(
-        _plan(
+        planned(
             (Audit, "_open", _open_after_the_watermark), faults=("crash", "crash at a point", "store down")
         ),
         ("every due instant",),
     ),
     "auditor without term": Mutation(
-        _plan(prepare=_without("term"), faults=("pause", "cut off")),
+        planned(prepare=without("term"), faults=("pause", "cut off")),
         ("the watermark obeys the term", "the watermark grows"),
     ),
     "take-over without attempt + 1": Mutation(
-        _plan(prepare=_without("attempt_plus_one"), faults=("crash",)),
+        planned(prepare=without("attempt_plus_one"), faults=("crash",)),
         ("attempts without gaps", "each attempt begins once"),
     ),
     "no look at own rows": Mutation(
-        _plan((Membership, "_reconcile", _nothing), prepare=_late_statements), ("nothing is stuck",)
+        planned((Membership, "_reconcile", _nothing), prepare=_late_statements), ("nothing is stuck",)
     ),
-    "no take-back of orphans": Mutation(_plan((Purge, "_take_back", _nothing)), ("nothing is stuck",)),
+    "no take-back of orphans": Mutation(planned((Purge, "_take_back", _nothing)), ("nothing is stuck",)),
     "history rule dropped": Mutation(
-        _plan((audit, "owed_by_history", _owed_by_the_newest), faults=("crash all", "store down"), edits=40),
+        planned(
+            (audit, "owed_by_history", _owed_by_the_newest), faults=("crash all", "store down"), edits=40
+        ),
         ("every due instant", "no invented fires"),
     ),
     "early not asked again": Mutation(
-        _plan((Claimer, "_again", _early_is_final), prepare=_clock_that_lags, faults=("host clock jumps",)),
+        planned((Claimer, "_again", _early_is_final), prepare=_clock_that_lags, faults=("host clock jumps",)),
         ("fires open in time",),
     ),
 }

@@ -70,6 +70,7 @@ class Plan:
     edits: int | None = None
     prepare: Callable[[World], None] = lambda _: None  #: before anything runs
     patches: Sequence[Patch] = ()
+    features: Sequence[str] = ()  #: what people make use of in any case
 
 
 def run_seed(seed: int, plan: Plan | None = None) -> Report:
@@ -98,7 +99,7 @@ def _live(world: World, random: Random, plan: Plan) -> Instant:
     if random.random() < 0.2:
         world.machines[-1].roles = random.choice((("dispatch",), ("execute",)))
     world.crons = random.sample(world.crons, 6)  # schedules with one cron text are opened together
-    draw_features(world, random)
+    draw_features(world, random, plan.features)
     for _ in range(SCHEDULES):
         draw_schedule(world, random)
     draw_chains(world, random)
