@@ -475,9 +475,9 @@ GROUP BY q.queue
 
 -- name: follow_look
 -- Ended runs whose followers were not looked at, and the digest by which to judge; without any one row, its fire_at NULL.
-SELECT d.digest, r.fire_at, r.schedule_id, r.shard
+SELECT d.digest, marked.fire_at, marked.schedule_id, marked.shard
 FROM schedule_digest d
-LEFT JOIN (SELECT fire_at, schedule_id, shard FROM runs WHERE follow = 1 LIMIT :limit) r ON TRUE
+LEFT JOIN (SELECT fire_at, schedule_id, shard FROM runs WHERE follow = 1 LIMIT :limit) marked ON TRUE
 
 -- name: fire_runs
 -- Every run of some fires.
