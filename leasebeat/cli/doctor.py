@@ -22,6 +22,7 @@ from leasebeat.runtime import Runtime, SystemRuntime
 from leasebeat.settings import Settings
 from leasebeat.store.session import Record
 from leasebeat.triggers import tzdata_version
+from leasebeat.triggers.dialects import hints
 
 if TYPE_CHECKING:
     from leasebeat.store.checks import Check
@@ -45,6 +46,7 @@ class Finding:
     ok: bool
     found: str
     advice: str = ""
+    notes: tuple[str, ...] = ()  #: what people may want to know though it is ok
 
 
 def doctor(*, common: Common = COMMON) -> int:
@@ -63,6 +65,8 @@ def _show(found: Sequence[Finding]) -> None:
     for finding in found:
         if not finding.ok:
             print_line(f"{finding.name}: {finding.advice}")
+        for note in finding.notes:
+            print_line(f"{finding.name}: {note}")
 
 
 def findings(settings: Settings, runtime: Runtime) -> Iterator[Finding]:
@@ -106,6 +110,7 @@ def _of_fleet(desk: Desk, settings: Settings, runtime: Runtime) -> Iterator[Find
     yield auditor(desk.role("auditor"), now, live.ok)
     yield queues(schedules, nodes, [frozenset(json.loads(node["queues"])) for node in nodes])
     yield from (pinned(schedules, nodes), problems(schedules), shared_user(schedules, settings))
+    yield dialects(schedules)
     yield late(desk.late(now - LATE_S * SECOND, LATE_SHOWN))
     yield ids(desk.ids_may_return())
 
@@ -271,6 +276,23 @@ def shared_user(schedules: Sequence[Record], settings: Settings) -> Finding:
         f" settings with{'' if secret else 'out'} passwords",
         "such tasks can read what the worker can: give them a `run_as` and list it in [node] allow_users",
     )
+
+
+def dialects(schedules: Sequence[Record]) -> Finding:
+    """Which expressions would mean something else to other crons: people bring them along from there."""
+    named: dict[str, list[str]] = {}
+    for row in schedules:
+        for hint in hints(str(row["cron"])):
+            named.setdefault(hint, []).append(str(row["name"]))
+    differing = len({name for names in named.values() for name in names})
+    notes = [f"{_some(names)}: {hint}" for hint, names in sorted(named.items())]
+    found = f"{_count(differing, 'schedule')} that other crons read otherwise"
+    return Finding("cron dialects", True, found if differing else "none differ", notes=tuple(notes))
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"
 
 
 def late(runs: Sequence[Record]) -> Finding:

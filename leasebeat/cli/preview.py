@@ -11,7 +11,7 @@ from leasebeat.cli.exits import DONE, Usage
 from leasebeat.cli.moments import instant
 from leasebeat.cli.options import COMMON, Common, check_count, desk_of
 from leasebeat.cli.output import Column, print_json, print_line, print_table
-from leasebeat.cli.upcoming import next_of, why_never, with_days
+from leasebeat.cli.upcoming import next_of, note_hints, why_never, with_days
 from leasebeat.model.instant import Instant, from_datetime, to_datetime, to_text
 from leasebeat.model.schedule import Schedule, schedule_from_row
 from leasebeat.runtime import SystemRuntime
@@ -65,6 +65,7 @@ def _show(schedule: Schedule, found: list[Instant], common: Common) -> None:
     if common.json:
         print_json([to_text(at) for at in found])
         return
+    note_hints(schedule.cron)
     if not found:
         print_line(why_never(schedule))
         return

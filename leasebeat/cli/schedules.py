@@ -15,7 +15,7 @@ from leasebeat.cli.options import COMMON, Common, desk_of, flag
 from leasebeat.cli.output import Column, plain, print_json, print_line, print_table, seconds
 from leasebeat.cli.queues import pause_queues
 from leasebeat.cli.select import is_pattern, named
-from leasebeat.cli.upcoming import Standing, next_of, standings, why_never
+from leasebeat.cli.upcoming import Standing, next_of, note_hints, standings, why_never
 from leasebeat.model.instant import SECOND, Instant, to_text
 from leasebeat.node.judge import judge
 from leasebeat.store.session import Record
@@ -120,6 +120,7 @@ def _tell(desk: Desk, name: str, done: str, common: Common) -> None:
         print_json(record)
     else:
         print_line(f"{done} {name}; {_when(record, standing)}")
+        note_hints(row["cron"])
 
 
 def _when(record: Mapping[str, object], standing: Standing) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from leasebeat.cli.output import note
 from leasebeat.errors import DefinitionError
 from leasebeat.model.instant import Instant
 from leasebeat.model.schedule import Schedule
@@ -14,13 +15,14 @@ from leasebeat.node.judge import judge
 from leasebeat.store.rows import Version
 from leasebeat.store.session import Record
 from leasebeat.triggers import trigger_for
+from leasebeat.triggers.dialects import hints
 from leasebeat.triggers.words import AtTrigger, ManualTrigger
 
 if TYPE_CHECKING:
     from leasebeat.store.desk import Desk
     from leasebeat.store.desk_tables import CalendarDay
 
-__all__ = ["Standing", "next_of", "problem_of", "standings", "why_never", "with_days"]
+__all__ = ["Standing", "next_of", "note_hints", "problem_of", "standings", "why_never", "with_days"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,12 @@ def next_of(schedule: Schedule, start: Instant, count: int) -> list[Instant]:
         found.append(instant)
         after = instant
     return found
+
+
+def note_hints(cron: str) -> None:
+    """Say what an expression would mean to other crons, where that is something else."""
+    for hint in hints(cron):
+        note(f"note: {hint}")
 
 
 def why_never(schedule: Schedule | None) -> str:

@@ -139,7 +139,7 @@ def test_doctor_finds_nothing_wrong_beside_a_live_node(lb_on_sqlite: Commands) -
     _put_healthy_node(lb_on_sqlite)
     found = lb_on_sqlite.json("doctor")
     assert [finding["name"] for finding in found if not finding["ok"]] == []
-    assert set(found[0]) == {"name", "ok", "found", "advice"}
+    assert set(found[0]) == {"name", "ok", "found", "advice", "notes"}
 
 
 def test_doctor_looks_at_the_server_as_a_worker_does(

@@ -138,3 +138,18 @@ def test_ids_that_may_return_are_a_failure() -> None:
 )
 def test_redis_must_be_a_primary_that_evicts_nothing(said: dict[str, str], role: bool, policy: bool) -> None:
     assert (doctor.redis_role(said).ok, doctor.redis_eviction(said).ok) == (role, policy)
+
+
+def test_expressions_that_other_crons_read_otherwise_are_told_once_and_are_no_failure() -> None:
+    rows = [schedule(f"s{number}", cron="0 9 * * 1-5") for number in range(5)]
+    finding = doctor.dialects([*rows, schedule("h", cron="H 3 * * *"), schedule("d", cron="0 3 * * *")])
+    assert (finding.ok, finding.found) == (True, "6 schedules that other crons read otherwise")
+    assert [note.partition(" of ")[0] for note in finding.notes] == [
+        "h: H is drawn by the schedule's name, as in Jenkins: renaming the schedule moves it",
+        "s0, s1, s2 and 2 more: the day",
+    ]
+
+
+def test_plain_expressions_have_no_dialect() -> None:
+    finding = doctor.dialects([schedule("a"), schedule("b", cron="*/5 8-18 * * mon-fri")])
+    assert (finding.ok, finding.found, finding.notes) == (True, "none differ", ())

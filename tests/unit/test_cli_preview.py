@@ -36,6 +36,14 @@ def test_preview_for_people_shows_utc_and_the_zone_side_by_side(capsys: pytest.C
     ]
 
 
+def test_preview_notes_what_other_crons_would_make_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["preview", "--cron", "0 9 * * 1-5", "--from", "2026-11-20T00:00:00Z", "-n", "1"]
+    assert main(words) == 0
+    assert capsys.readouterr().err.startswith("note: the day of week 1-5 counts from Sunday = 0 here")
+    assert main([*words, "--json"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_preview_of_what_is_past_is_an_empty_list(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["preview", "--cron", "@at 2026-01-01T00:00:00Z", "--from", "2026-11-20T00:00:00Z", "--json"]
     assert main(words) == 0
