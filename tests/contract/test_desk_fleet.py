@@ -7,6 +7,7 @@ import pytest
 from leasebeat.errors import NotFound, Refused
 from leasebeat.model.node import NodeState
 from leasebeat.store.desk_tables import CalendarDay
+from leasebeat.testing.trials.cases import proves
 from tests.contract.desk_bench import Office
 from tests.contract.store_bench import CORDONED, DRAINING, HOUR, LEFT, LIVE, NODE, OTHER
 
@@ -62,6 +63,7 @@ def test_runs_that_wait_too_long_are_told_oldest_first(office: Office) -> None:
     assert len(office.desk.late(office.bench.now + 10_000_000, limit=1)) == 1
 
 
+@proves("id", "number")
 def test_an_id_that_was_given_out_does_not_return(office: Office) -> None:
     office.bench.schedule(7)
     assert not office.desk.ids_may_return()

@@ -6,6 +6,7 @@ import pytest
 
 from leasebeat.errors import NotFound, Refused
 from leasebeat.model.instant import from_text
+from leasebeat.testing.trials.cases import proves
 from tests.contract.desk_bench import JOB, Office
 
 
@@ -22,6 +23,7 @@ def test_a_schedule_gets_the_tables_defaults(office: Office) -> None:
     assert (row["problem"], row["last_status"], row["last_at"]) == (None, None, None)
 
 
+@proves("created_at", "time")
 def test_instants_come_back_as_they_were_given(office: Office) -> None:
     starts, ends = from_text("2026-12-24T18:00:00.000001Z"), from_text("2027-01-01T00:00:00Z")
     office.desk.add({**JOB, "starts_at": starts, "ends_at": ends})

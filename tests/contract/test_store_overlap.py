@@ -8,6 +8,7 @@ import pytest
 
 from leasebeat.model.run import RunKey
 from leasebeat.store.base import DressRow, OpenRow, Store
+from leasebeat.testing.trials.cases import proves
 from tests.contract.store_bench import NODE, START, Bench, ended, opening
 
 
@@ -56,6 +57,7 @@ OPENERS = pytest.mark.parametrize("opened", [rest, audited])
 
 
 @OPENERS
+@proves("overlap", "skip")
 def test_skip_names_the_run_in_the_way(bench: Bench, opened: Any) -> None:
     bench.running(1, overlap="skip")
     key = opened(bench, "skip")
@@ -72,6 +74,7 @@ def test_skip_names_the_run_in_the_way(bench: Bench, opened: Any) -> None:
 
 
 @OPENERS
+@proves("overlap", "wait")
 def test_one_waits_and_the_next_is_skipped_because_of_it(bench: Bench, opened: Any) -> None:
     bench.running(1, overlap="skip")
     waiter = opened(bench, "wait")
@@ -95,6 +98,7 @@ def test_a_waiter_is_pulled_when_the_run_before_it_has_ended_and_then_holds_the_
 
 
 @OPENERS
+@proves("overlap", "replace")
 def test_replace_stops_all_that_is_open_and_older(bench: Bench, opened: Any) -> None:
     first = bench.running(1, overlap="skip")
     second = opened(bench, "replace")

@@ -21,6 +21,7 @@ from leasebeat.store.base import (
     Store,
     Version,
 )
+from leasebeat.testing.trials.cases import proves
 from tests.contract.store_bench import HOUR, LEFT, NODE, OTHER, START, Bench, ended, opening, retried
 from tests.contract.test_store_overlap import bench_term, open_row, row_of
 
@@ -136,6 +137,7 @@ def test_a_run_of_route_all_is_for_its_node_alone(bench: Bench, store: Store) ->
     assert (look(store), look(store, OTHER)) == ([], [RunKey(START, 1)])
 
 
+@proves("route", "node:NAME")
 def test_a_node_that_is_named_has_its_runs_for_itself(bench: Bench, store: Store) -> None:
     store.claim(NODE, START, [opening(bench.schedule(1, route="node:other"), run=False)])
     assert (look(store), look(store, OTHER)) == ([], [RunKey(START, 1)])
@@ -204,6 +206,7 @@ def test_a_run_in_a_lane_is_born_queued_and_takes_a_slot_by_a_pull(bench: Bench,
     assert look(store) == [second]
 
 
+@proves("lanes.size", "number")
 def test_a_lane_has_as_many_slots_as_it_was_given(bench: Bench, store: Store) -> None:
     keys = in_lane(bench, 3)
     bench.size_lane("l", 2)
@@ -226,6 +229,7 @@ def test_a_lane_that_became_smaller_has_room_when_enough_have_ended(bench: Bench
     assert (look(store), store.lane_room(["l"])) == ([third], {"l": ("l:0",)})
 
 
+@proves("lane", "of size 1")
 def test_a_slot_is_given_once(bench: Bench, store: Store) -> None:
     first, second = in_lane(bench, 2)
     assert store.pull(NODE, [Candidate(first, 0, lane_slot="l:0")], 1) == 1
@@ -235,6 +239,7 @@ def test_a_slot_is_given_once(bench: Bench, store: Store) -> None:
     assert store.pull(OTHER, [Candidate(second, 0)], 1) == 0
 
 
+@proves("lane", "with retries")
 def test_a_retry_gives_its_slot_back(bench: Bench, store: Store) -> None:
     (key,) = in_lane(bench, 1)
     store.pull(NODE, [Candidate(key, 0, lane_slot="l:0")], 1)

@@ -8,6 +8,7 @@ from leasebeat.errors import Duplicate
 from leasebeat.model.instant import from_seconds
 from leasebeat.model.run import RunKey
 from leasebeat.store.base import START_FAILED_AWAY, Candidate, DressRow, SettleRow, Store
+from leasebeat.testing.trials.cases import proves
 from tests.contract.store_bench import (
     CORDONED,
     HOUR,
@@ -64,6 +65,7 @@ def test_no_more_than_the_limit_is_taken_the_best_first(bench: Bench, store: Sto
     assert [run.key.schedule_id for run in bench.own()] == [3, 4]
 
 
+@proves("priority", "number")
 def test_the_highest_priority_comes_first_then_what_is_ready_longest(bench: Bench, store: Store) -> None:
     bench.queued(1, priority=0)
     bench.queued(2, priority=5, delay=20)
@@ -137,6 +139,7 @@ def test_retries_and_manual_runs_of_a_paused_schedule_go_on(bench: Bench, store:
     assert {row.key for row in look(store)} == {retry, manual}
 
 
+@proves("queues.paused", "1")
 def test_nothing_of_a_paused_queue_is_taken(bench: Bench, store: Store) -> None:
     bench.queued(1)
     bench.pause_queue("default")
@@ -279,6 +282,7 @@ def test_queued_runs_of_a_schedule_that_is_gone_are_ended_by_a_sweep(bench: Benc
     assert bench.status(other) == "queued"
 
 
+@proves("misfire_grace_s", "seconds")
 def test_what_nobody_took_in_time_is_missed(bench: Bench, store: Store) -> None:
     key, other = bench.queued(1, grace=1000, serial="1:0"), bench.queued(2, grace=HOUR)
     bench.pass_time(0.001001)

@@ -15,6 +15,7 @@ from leasebeat.executors.publish import Line, PublishExecutor
 from leasebeat.gate.link import RedisServer
 from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode
 from leasebeat.testing.servers import Redis
+from leasebeat.testing.trials.cases import proves
 from tests.integration.executing import Bench, bench, launch, until
 
 OK = OutcomeKind.SUCCEEDED
@@ -57,6 +58,7 @@ def test_a_stream_gets_an_entry_that_says_which_run_it_is_of(publisher: Publishe
     )
 
 
+@proves("args.maxlen", "number")
 def test_a_stream_is_kept_at_about_its_length(publisher: Publisher, client: Any) -> None:
     for number in range(300):
         client.xadd("events", {"n": number})

@@ -16,6 +16,7 @@ from leasebeat.app import _teller
 from leasebeat.model.alert import AlertReason, AlertRule, rule_of
 from leasebeat.node.node import Notice
 from leasebeat.runtime import SystemRuntime
+from leasebeat.testing.trials.cases import proves
 
 Eventually = Callable[[Callable[[], object]], None]
 
@@ -205,6 +206,7 @@ def told_of(*events: AlertEvent) -> list[tuple[str | None, str]]:
     return [(event.schedule, event.reason.value) for event, _ in kept.told]
 
 
+@proves("alert", "off")
 def test_nobody_is_told_of_a_schedule_that_is_off() -> None:
     assert told_of(about("a", AlertRule(off=True)), about("b", AlertRule())) == [("b", "failed")]
 
@@ -252,6 +254,7 @@ def sendmail(folder: Path, line: str) -> Mailer:
     return Mailer(SystemRuntime(), {"PATH": f"{folder}:/usr/bin:/bin"})
 
 
+@proves("alert", "mail")
 def test_a_letter_goes_through_the_hosts_sendmail(tmp_path: Path) -> None:
     kept = Kept()
     mailer = sendmail(tmp_path, f'echo "$@" > {tmp_path}/args; cat > {tmp_path}/letter')

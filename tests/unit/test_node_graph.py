@@ -5,6 +5,7 @@ import json
 from leasebeat.node.catalog import Entry, entry_of
 from leasebeat.node.graph import Graph, graph_of
 from leasebeat.store.base import Version
+from leasebeat.testing.trials.cases import proves
 
 
 def entry(id: int, name: str, cron: str = "@manual", *after: str, **columns: object) -> Entry:
@@ -31,6 +32,7 @@ def test_a_diamond_has_its_edges():
     assert found.problems == {}
 
 
+@proves("after", "an unknown name")
 def test_an_unknown_upstream_is_a_problem_with_the_nearest_name():
     found = graph(entry(1, "extract", "@daily"), entry(2, "load", "@manual", "extrct"))
     assert found.problems == {
@@ -39,6 +41,7 @@ def test_an_unknown_upstream_is_a_problem_with_the_nearest_name():
     assert found.followers == {}
 
 
+@proves("after", "a cycle")
 def test_a_cycle_is_told_with_its_path_to_each_on_it():
     found = graph(entry(1, "a", "@manual", "c"), entry(2, "b", "@manual", "a"), entry(3, "c", "@manual", "b"))
     assert found.problems == {
@@ -48,6 +51,7 @@ def test_a_cycle_is_told_with_its_path_to_each_on_it():
     }
 
 
+@proves("after", "that never meet")
 def test_upstreams_that_never_share_an_instant_are_told_with_their_paths():
     found = graph(
         entry(1, "a", "0 3 * * *"),

@@ -8,6 +8,7 @@ from leasebeat.node.catalog import Entry, entry_of
 from leasebeat.node.owed import SPAN, Owed, Walker, Window, audit_rows, owed_by_history, spans
 from leasebeat.node.ranking import Ranking
 from leasebeat.store.base import OpenRow, Version
+from leasebeat.testing.trials.cases import proves
 
 NOON = from_text("2026-11-20T12:00:00Z")
 MINUTE = 60 * SECOND
@@ -90,11 +91,13 @@ def test_a_due_fire_that_nobody_opened_is_queued():
     assert verdict(entry()) == ("queued", None)
 
 
+@proves("misfire_grace_s", "seconds")
 def test_what_is_later_than_its_grace_is_missed():
     tight = entry(definition={"misfire_grace_s": 1})
     assert verdict(tight) == ("missed", "misfire")
 
 
+@proves("misfire", "once")
 def test_in_a_catch_up_once_runs_the_latest_and_misses_the_rest():
     now = NOON + 130 * SECOND
     found = [verdict(entry(), NOON + n * MINUTE, now=now, catch_up=True)[0] for n in range(3)]
@@ -123,6 +126,7 @@ def test_schedules_with_one_trigger_are_walked_once():
     assert len(breaths) == walked
 
 
+@proves("misfire", "skip")
 def test_in_a_catch_up_skip_misses_all():
     skip = entry(definition={"misfire": "skip"})
     assert verdict(skip, now=NOON + 2 * SECOND, catch_up=True) == ("missed", "misfire")
@@ -169,6 +173,7 @@ def test_a_span_is_recorded_as_missed_with_its_count():
     assert (row.status, row.until, row.missed_count) == ("missed", NOON - MINUTE, 1440)
 
 
+@proves("misfire", "all")
 def test_with_misfire_all_the_missed_instants_of_a_serial_schedule_run_one_after_the_other():
     row = only_row(Owed(RunKey(NOON, 7)), entry(definition={"misfire": "all"}), window(catch_up=True))
     assert (row.status, row.overlap) == ("queued", "queue")

@@ -6,6 +6,7 @@ from leasebeat.model.node import Member, NodeState
 from leasebeat.model.schedule import Schedule
 from leasebeat.node.places import places
 from leasebeat.node.ranking import Ranking
+from leasebeat.testing.trials.cases import proves
 
 
 def nodes(count: int, **other: object) -> list[Member]:
@@ -20,6 +21,7 @@ def schedule(**columns: object) -> Schedule:
     return Schedule(7, "statements", "@daily", "true", **columns)  # type: ignore[arg-type]
 
 
+@proves("shards", "number")
 def test_a_hundred_shards_are_dealt_evenly_over_three_nodes():
     found = places(schedule(shards=100), 0, Ranking(nodes(3)))
     assert sorted(Counter(place.pinned_node_id for place in found).values()) == [33, 33, 34]
@@ -30,12 +32,14 @@ def test_each_shard_wants_a_serial_of_its_own():
     assert [place.serial for place in places(schedule(shards=2), 0, Ranking(nodes(1)))] == ["7:0", "7:1"]
 
 
+@proves("route", "spread")
 def test_the_shards_of_a_spread_schedule_begin_with_another_node_at_other_instants():
     spread = schedule(shards=2, route="spread")
     firsts = {places(spread, instant, Ranking(nodes(5)))[0].pinned_node_id for instant in range(20)}
     assert len(firsts) > 1
 
 
+@proves("route", "all")
 def test_a_fire_for_all_nodes_has_a_place_on_each_that_serves_the_queue():
     fleet = [*nodes(2), *nodes(5, queues={"gpu": None})[2:4], *nodes(5, roles=frozenset({"dispatch"}))[4:]]
     found = places(schedule(route="all"), 0, Ranking(fleet))

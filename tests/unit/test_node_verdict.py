@@ -10,6 +10,7 @@ from leasebeat.model.schedule import Schedule
 from leasebeat.node import verdict
 from leasebeat.node.verdict import Held, OutputLimits, retry_delay
 from leasebeat.store.base import FinishRow
+from leasebeat.testing.trials.cases import proves
 
 KIND = OutcomeKind
 
@@ -31,20 +32,24 @@ def test_success_is_the_end():
     assert (row.status, row.again, row.failed, row.lost) == ("succeeded", False, False, False)
 
 
+@proves("retries", "0")
 def test_a_failure_without_retries_is_the_end():
     row = finish_row(held(), Outcome(KIND.FAILED, 3, ReasonCode.EXIT_CODE))
     assert (row.status, row.again, row.failed, row.exit_code) == ("failed", False, True, 3)
 
 
 @pytest.mark.parametrize(("failures", "again"), [(0, True), (1, True), (2, False)])
+@proves("retries", "number")
 def test_retries_count_failures(failures: int, again: bool):
     assert finish_row(held(retries=2, failures=failures), Outcome(KIND.FAILED, 1)).again is again
 
 
+@proves("retries", "-1")
 def test_minus_one_retries_until_it_succeeds():
     assert finish_row(held(retries=-1, failures=500), Outcome(KIND.TIMED_OUT)).again
 
 
+@proves("retry_backoff", "factor")
 def test_retry_delays_grow_and_stop_at_an_hour():
     schedule = held(retry_delay_s=10, retry_backoff=2.0).launch.schedule
     assert [retry_delay(schedule, n) for n in (0, 1, 2, 20, 5000)] == [

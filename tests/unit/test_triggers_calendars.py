@@ -9,6 +9,7 @@ import pytest
 from leasebeat.errors import ExpressionError
 from leasebeat.model.instant import DAY, SECOND, Instant, from_text, to_text
 from leasebeat.model.schedule import Schedule, schedule_from_row
+from leasebeat.testing.trials.cases import proves
 from leasebeat.triggers import after_end_delay, instants, jitter_of, trigger_for, trigger_key
 
 FAR = from_text("2100-01-01T00:00:00Z")
@@ -25,6 +26,7 @@ def fires(wanted: Schedule, after: str, count: int = 3) -> list[str]:
     return [to_text(each)[5:16] for each in instants(trigger_for(wanted), from_text(after), FAR, count)]
 
 
+@proves("calendar", "exclude")
 def test_nothing_fires_on_an_excluded_date():
     found = fires(schedule("0 3,15 * * *", ("2026-12-25", "2026-12-26")), "2026-12-24T12:00Z")
     assert found == ["12-24T15:00", "12-27T03:00", "12-27T15:00"]
@@ -35,6 +37,7 @@ def test_a_date_is_one_of_the_schedules_zone():
     assert fires(tokyo, "2026-12-23T12:00Z") == ["12-23T18:00", "12-25T18:00", "12-26T18:00"]
 
 
+@proves("calendar", "add")
 def test_a_make_up_day_fires_at_the_times_of_day_as_if_it_matched():
     weekdays = schedule("30 8,17 * * mon-fri", ("2026-10-01",), ("2026-10-10",))  # a Saturday
     assert fires(weekdays, "2026-10-09T12:00Z") == ["10-09T17:30", "10-10T08:30", "10-10T17:30"]
@@ -155,6 +158,7 @@ def test_the_delay_after_a_run_is_known_of_those_that_follow_themselves(cron: st
 
 
 @pytest.mark.parametrize("jitter_s", [0.0, 0.5, 90.0, 86400.0])
+@proves("jitter_s", "seconds")
 def test_jitter_is_the_same_for_a_name_and_below_its_bound(jitter_s: float):
     found = {
         jitter_of(Schedule(1, f"n{number}", "@daily", "true", jitter_s=jitter_s)) for number in range(99)

@@ -6,6 +6,7 @@ import pytest
 
 from leasebeat.model.instant import SECOND, Instant, from_datetime, from_text, to_datetime
 from leasebeat.model.schedule import Dst
+from leasebeat.testing.trials.cases import proves
 from leasebeat.triggers import instants, parse
 from leasebeat.triggers.zones import zone
 
@@ -38,6 +39,7 @@ BERLIN, GAP, OVERLAP = "Europe/Berlin", "2027-03-28", "2027-10-31"
         ("0,30 0 2 * * *", ["03:00+0200"], ["02:00+0200", "02:00:30+0200"]),
     ],
 )
+@proves("dst", "cron")
 def test_fixed_times_fire_right_after_the_gap_and_once_in_the_overlap(
     cron: str, gap: list[str], overlap: list[str]
 ):

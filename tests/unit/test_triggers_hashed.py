@@ -9,6 +9,7 @@ import pytest
 from leasebeat.errors import ExpressionError
 from leasebeat.model.instant import from_text, to_text
 from leasebeat.model.schedule import Schedule
+from leasebeat.testing.trials.cases import proves
 from leasebeat.triggers import instants, parse, trigger_for, trigger_key
 from leasebeat.triggers.language import resolved
 
@@ -58,6 +59,7 @@ def test_a_step_begins_at_a_drawn_value(cron: str, texts: set[str]):
     assert drawn(cron, 0).keys() == texts
 
 
+@proves("cron", "H")
 def test_the_values_of_a_name_never_change():
     assert resolved("H H H H H H", "backup") == "27 4 13 8 10 1"
 

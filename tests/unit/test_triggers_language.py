@@ -6,6 +6,7 @@ import pytest
 
 from leasebeat.errors import ExpressionError
 from leasebeat.model.instant import DAY, from_text, to_text
+from leasebeat.testing.trials.cases import proves
 from leasebeat.triggers import instants, parse
 from leasebeat.triggers.words import AfterEndTrigger
 
@@ -43,6 +44,7 @@ def refusal(cron: str, **options: object) -> str:
         ("0 12 ? * MON-FRI", "2027-01-01T12:00:00Z", "2027-01-04T12:00:00Z"),
     ],
 )
+@proves("cron", "fields")
 def test_five_fields_fire_as_debians_cron_does(cron: str, first: str, second: str):
     assert fires(cron, 2) == [first, second]
 
@@ -101,6 +103,7 @@ def test_last_days_and_numbered_weekdays_are_understood(cron: str, first: str, s
         ("0 0 12 ? * mon", "2027-01-04T12:00:00Z", "2027-01-11T12:00:00Z"),
     ],
 )
+@proves("cron", "fields")
 def test_six_fields_begin_with_the_seconds(cron: str, first: str, second: str):
     assert fires(cron, 2) == [first, second]
 
@@ -119,14 +122,17 @@ def test_six_fields_begin_with_the_seconds(cron: str, first: str, second: str):
         ("@Daily", "0 0 * * *"),
     ],
 )
+@proves("cron", "@daily ...")
 def test_words_stand_for_fields(word: str, fields: str):
     assert fires(word, timezone="Europe/Berlin") == fires(fields, timezone="Europe/Berlin")
 
 
+@proves("timezone", "IANA name")
 def test_fields_are_read_in_the_schedules_zone():
     assert fires("0 3 * * *", 1, timezone="Asia/Kathmandu") == ["2027-01-01T21:15:00Z"]
 
 
+@proves("cron", "@every")
 def test_every_counts_from_1970_whatever_the_zone():
     assert fires("@every 1h30m", 2, timezone="Asia/Kathmandu") == [
         "2027-01-01T01:30:00Z",
@@ -155,6 +161,7 @@ def test_every_takes_all_units(cron: str, micros: int):
     assert (second - first, first % micros) == (micros, 0)
 
 
+@proves("cron", "@at")
 def test_at_fires_once():
     assert fires("@at 2027-12-24T18:00:00+01:00") == ["2027-12-24T17:00:00Z"]
 
@@ -171,6 +178,7 @@ def test_at_in_a_gap_fires_right_after_it():
     assert fires("@at 2027-03-28 02:30", timezone="Europe/Berlin") == ["2027-03-28T01:00:00Z"]
 
 
+@proves("cron", "@manual")
 def test_manual_never_fires():
     assert fires("@manual") == []
 
@@ -191,6 +199,7 @@ def test_the_end_of_the_calendar_ends_a_schedule():
     assert parse("* * * * *").next(from_text("9900-01-01T00:00:00Z")) is None
 
 
+@proves("cron", "@after_end")
 def test_after_end_has_a_delay_and_no_instants():
     trigger = parse("@after_end 1h30m")
     assert isinstance(trigger, AfterEndTrigger)

@@ -6,6 +6,7 @@ import pytest
 
 from leasebeat.errors import ExpressionError
 from leasebeat.model.instant import Instant, from_text, to_text
+from leasebeat.testing.trials.cases import proves
 from leasebeat.triggers import instants, parse
 
 NEW_YEAR_2027 = from_text("2027-01-01T00:00:30Z")  # a Friday
@@ -54,6 +55,7 @@ def days(fields: str, count: int = 4) -> list[str]:
         ("1 11/1 ?", ["11-01", "12-01", "11-01", "12-01"]),
     ],
 )
+@proves("cron", "quartz:")
 def test_days(fields: str, expected: list[str]):
     assert days(fields) == expected
 

@@ -158,6 +158,22 @@ def test_a_cycle_is_a_problem_that_says_its_path(seen: Seen) -> None:
     assert "hen -> egg -> hen" in str(seen.schedules["hen"]["problem"])
 
 
+@proves("after", "an unknown name", job("follows-nobody", "", MANUAL, after=["nobody"]))
+def test_an_upstream_that_is_not_there_is_a_problem(seen: Seen) -> None:
+    assert "'nobody'" in str(seen.schedules["follows-nobody"]["problem"])
+
+
+@proves(
+    "after",
+    "that never meet",
+    job("first-of-month", when={"cron": "0 0 1 * *"}),
+    job("second-of-month", when={"cron": "0 0 2 * *"}),
+    job("never-due", "", MANUAL, after=["first-of-month", "second-of-month"]),
+)
+def test_upstreams_that_never_share_an_instant_are_a_problem(seen: Seen) -> None:
+    assert "never share an instant" in str(seen.schedules["never-due"]["problem"])
+
+
 @proves(
     "after_rule",
     "success",

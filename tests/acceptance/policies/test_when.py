@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from leasebeat.model.instant import SECOND
+from leasebeat.model.instant import SECOND, to_datetime
 from leasebeat.testing.trials.cases import (
     MINUTE,
     TURNED_MIN,
@@ -43,11 +43,40 @@ def until(second: float) -> Callable[[Plan], str]:
     return lambda plan: plan.at(second)
 
 
+def at(second: float) -> Callable[[Plan], str]:
+    return lambda plan: f"@at {plan.at(second).replace(' ', 'T')}Z"
+
+
+def quartz(word: str = "quartz: ") -> Callable[[Plan], str]:
+    """Each second of the day of the week on which the trial begins, as Quartz numbers it."""
+    return lambda plan: f"{word}* * * ? * {to_datetime(plan.first).isoweekday() % 7 + 1}"
+
+
 @proves("cron", "* * * * * *", job("each", when=each(0, 2)), ignored="0 0 1 1 *")
 def test_a_fire_has_one_run_for_each_instant(seen: Seen) -> None:
     assert seen.of("fire_at", "each") == [seen.at(0), seen.at(1), seen.at(2)]
     assert seen.of("origin", "each") == ["trigger"] * 3
     assert len(seen.begun("each")) == 3
+
+
+@proves("cron", "fields", job("fields", when={**each(0, 5), "cron": clock(2, "UTC")}), ignored="0 0 1 1 *")
+def test_fields_fire_at_their_time_of_day(seen: Seen) -> None:
+    assert seen.of("fire_at", "fields") == [seen.at(2)]
+
+
+@proves("cron", "@every", job("every", when={**each(0, 5), "cron": "@every 2s"}), ignored="* * * * * *")
+def test_an_interval_is_counted_from_starts_at(seen: Seen) -> None:
+    assert seen.of("fire_at", "every") == [seen.at(0), seen.at(2), seen.at(4)]
+
+
+@proves("cron", "@at", job("at", when={"cron": at(2)}), ignored="0 0 1 1 *")
+def test_an_instant_fires_once(seen: Seen) -> None:
+    assert seen.of("fire_at", "at") == [seen.at(2)]
+
+
+@proves("cron", "quartz:", job("quartz", when={**each(0, 1), "cron": quartz()}), ignored=quartz(""))
+def test_quartz_counts_the_days_of_the_week_from_sunday_as_one(seen: Seen) -> None:
+    assert seen.of("fire_at", "quartz") == [seen.at(0), seen.at(1)]
 
 
 @proves(
@@ -211,6 +240,17 @@ def test_what_has_not_begun_within_the_grace_is_missed(seen: Seen) -> None:
 )
 def test_without_grace_no_free_slot_is_missed(seen: Seen) -> None:
     assert seen.ends("plug-strict", "strict") == [RAN, ("missed", "no_slot")]
+
+
+@proves(
+    "updated_at",
+    "time",
+    job("touched"),
+    steps={1: "UPDATE schedules SET description = 'edited' WHERE name = 'touched'"},
+)
+def test_an_edit_moves_updated_at(seen: Seen) -> None:
+    row = seen.schedules["touched"]
+    assert row["updated_at"] > row["created_at"]
 
 
 @proves(
