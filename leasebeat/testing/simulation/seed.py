@@ -87,7 +87,7 @@ def run_seed(seed: int, plan: Plan | None = None) -> Report:
     stand_ins = [(loop, "event", broken.event), (CrontabTrigger, "next", _remembered)]
     with _patched([*plan.patches, *stand_ins]):
         calm = _live(world, random, plan)
-    evidence = _evidence(world, calm, calm_links)
+    evidence = evidence_of(world, calm, calm_links)
     violations = [*broken.found, *check(evidence), *check(evidence, POLICIES)]
     for process, _ in world.processes.values():  # a strand that never ends holds its whole world in memory
         process.crash()
@@ -183,7 +183,8 @@ def _patched(patches: Sequence[Patch]) -> Generator[None]:
             setattr(owner, name, value)
 
 
-def _evidence(world: World, calm: Instant, calm_links: bool) -> Evidence:
+def evidence_of(world: World, calm: Instant, calm_links: bool) -> Evidence:
+    """What the checkers look at: the world as it is now, and how it came about."""
     lease = round(world.lease_s * SECOND)
     return Evidence(
         journal=world.journal,
