@@ -57,7 +57,8 @@ class Inquiry:
         rows: dict[Instant, list[Record]] = {}
         for row in self.desk.fires(self.schedule_id, begin, end, 10 * MOST):
             rows.setdefault(row["fire_at"], []).append(row)
-        spans = self.desk.spans(self.schedule_id, begin, end)
+        inside = [row for found in rows.values() for row in found if row["until"] is not None]
+        spans = [*self.desk.spans(self.schedule_id, begin), *inside]
         return [self._verdict(at, rows.get(at, []), spans) for at in instants]
 
     def _verdict(self, instant: Instant, rows: Sequence[Record], spans: Iterable[Record]) -> Verdict:

@@ -23,7 +23,9 @@ texts in UTC. Of a row that cannot be used, `good_id` is the version that runs m
 `next_at` is that one's. Messages go to standard error.
 
 A run's key is `NAME@INSTANT`, with `#SHARD` for shards above 0: `backup@2026-11-20T03:00:00Z`. Any
-offset is understood: `backup@2026-11-20T04:00:00+01:00` is the same run.
+offset is understood: `backup@2026-11-20T04:00:00+01:00` is the same run. Tables of `runs` and `show` have
+the parts of a fire as one line, `97/100 succeeded, 2 running, 1 queued`; `runs --shards` and `--json` have
+an entry for each part.
 
 | exit code | meaning |
 |---|---|

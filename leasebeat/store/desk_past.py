@@ -23,11 +23,9 @@ class DeskPast(DeskBase):
         (record,) = self._session.query("desk_fire_before", schedule_id=schedule_id, moment=text_of(moment))
         return record["fire_at"]
 
-    def spans(self, schedule_id: int, begin: Instant, end: Instant) -> list[Record]:
-        """Rows of `run_list` with `until` that stand for instants of [begin, end]."""
-        return self._session.query(
-            "desk_spans", schedule_id=schedule_id, begin=text_of(begin), end=text_of(end)
-        )
+    def spans(self, schedule_id: int, moment: Instant, limit: int = 1000) -> list[Record]:
+        """Rows of `run_list` from before a moment that stand for instants up to it, and perhaps after it."""
+        return self._session.query("desk_spans", schedule_id=schedule_id, moment=text_of(moment), limit=limit)
 
     def lane_holders(self, lane: str) -> list[Record]:
         """The runs that hold the slots of a lane: key, node, started_at."""

@@ -393,3 +393,13 @@ def test_a_run_that_was_to_give_way_says_so_whatever_ended_it(known: Stage) -> N
     told = known.verdict().more
     assert "it was to give way to the run of 2026-11-20T09:30:00Z" in told
     assert "job@2026-11-20T09:30:00Z: succeeded at 2026-11-20T09:30:09Z on web-1" in told
+
+
+def test_the_instants_of_a_span_are_told_as_missed_and_those_around_it_are_not(known: Stage) -> None:
+    begin, until = START - 20 * HOUR, START - 10 * HOUR
+    known.run("missed", begin, reason_code="misfire", until=until, missed_count=11)
+    known.run("succeeded", begin + HOUR // 2, origin="manual", attempt=1)
+    found = known.inquiry.instants(begin - HOUR, until + HOUR)
+    codes = [verdict.code for verdict in known.inquiry.verdicts(found)]
+    assert codes == ["no_record", "missed_span", "succeeded", *["missed_span"] * 10, "no_record"]
+    assert known.verdict(until).code == "missed_span"

@@ -230,9 +230,12 @@ ORDER BY l.fire_at, l.shard LIMIT :limit
 SELECT MAX(r.fire_at) AS fire_at FROM runs r WHERE r.schedule_id = :schedule_id AND r.fire_at <= :moment
 
 -- name: desk_spans
--- The rows of one schedule that stand for several instants, where they reach into [begin, end].
+-- The rows of one schedule from before a moment that stand for several instants up to it. In between lie none but runs
+-- put in by hand: so many are looked behind, and not all that there ever were.
 SELECT l.* FROM run_list l
-WHERE l.schedule_id = :schedule_id AND l.fire_at <= :end AND l.until >= :begin ORDER BY l.fire_at
+WHERE l.schedule_id = :schedule_id AND l.fire_at < :moment AND l.until >= :moment
+  AND l.fire_at >= (SELECT MIN(x.fire_at) FROM (SELECT r.fire_at FROM runs r WHERE r.schedule_id = :schedule_id
+                                                AND r.fire_at < :moment ORDER BY r.fire_at DESC LIMIT :limit) x)
 
 -- name: desk_lane_holders
 -- Which runs hold the slots of a lane.

@@ -7,7 +7,7 @@ which seconds a step divides. It reads no table.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from leasebeat.explain.scene import Verdict
@@ -20,6 +20,9 @@ GRACE_S = 3
 """Of the schedules that would rather be missed than late."""
 SLACK: Micros = 3 * SECOND
 """Within this a fault or an edit is felt by everybody; what is nearer to one may be either way."""
+
+_EVERYBODY = frozenset("abc")
+"""The names of the nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,18 +200,11 @@ class Judge:
             yield "outside_window"
 
     def _missed(self, instant: Instant, kind: Kind) -> Iterator[str]:
-        everybody = [outage for outage in self.outages if outage.who <= {"a", "b", "c"}]
-        away = {
-            name
-            for outage in everybody
-            for name in outage.who
-            if outage.begin - SLACK <= instant <= outage.end + SLACK
-        }
-        if len(away) == 3:
+        if len(self._away(instant)) == len(_EVERYBODY):
             yield "misfire"
         if "misfire_grace_s" not in kind.columns:
             return
-        if self._down({"a", "b", "c"}, instant, instant + GRACE_S * SECOND):
+        if self._down(_EVERYBODY, instant, instant + GRACE_S * SECOND):
             yield "misfire"
         lonely = kind.columns.get("queue") == "lonely"
         if lonely and self._down({"c"}, instant, instant + GRACE_S * SECOND):
@@ -216,7 +212,12 @@ class Judge:
         if lonely and self._down({"queue"}, instant, instant + GRACE_S * SECOND):
             yield "no_slot"
 
-    def _down(self, names: set[str], begin: Instant, end: Instant) -> bool:
+    def _away(self, instant: Instant) -> frozenset[str]:
+        """The nodes that were away then, give or take what it takes to be felt."""
+        away = [o.who for o in self.outages if o.begin - SLACK <= instant <= o.end + SLACK]
+        return frozenset[str]().union(*away) & _EVERYBODY
+
+    def _down(self, names: Set[str], begin: Instant, end: Instant) -> bool:
         """Whether one of these was away at some time between, give or take what it takes to be felt."""
         return any(
             outage.who & names and outage.begin - SLACK <= end and begin <= outage.end + SLACK
@@ -226,7 +227,9 @@ class Judge:
     def _in_the_way(self, name: str, verdict: Verdict) -> str:
         """The run that it names was open at the instant: it ended after it."""
         named = re.search(r"the run of (\S+Z)", verdict.text)
-        if named is None or from_text(named[1]) >= verdict.instant:
+        # What is found late, after a time without any node, may meet a run of a later instant.
+        late = len(self._away(verdict.instant)) == len(_EVERYBODY)
+        if named is None or (from_text(named[1]) >= verdict.instant and not late):
             return "it names no earlier run"
         ran = self._tasks(name, named[1])
         ends = [execution.last // 1000 + self.lead for execution in ran if execution.ended]
