@@ -84,7 +84,8 @@ def _edits(ground: Ground) -> Figures:
 
 
 def _explain(ground: Ground) -> Figures:
-    result = explain.run(ground.folder, ground.mariadb.mysql, ground.redis.url, ground.lasting(150))
+    seconds = ground.lasting(150)
+    result = explain.run(ground.folder, ground.mariadb.mysql, ground.redis.url, seconds, seed=ground.seed)
     return result.lines(), not result.findings
 
 
