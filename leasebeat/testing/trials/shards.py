@@ -14,7 +14,7 @@ from random import Random
 from leasebeat.model.instant import SECOND, Instant
 from leasebeat.model.run import parse_key
 from leasebeat.testing.evidence import Evidence, executions
-from leasebeat.testing.fleet import Fleet, in_window, sleep_until, until
+from leasebeat.testing.fleet import Fleet, in_window, sleep_until
 from leasebeat.testing.mysql import MySQL
 from leasebeat.testing.private import PrivateMysql
 from leasebeat.testing.trials import kills, steps
@@ -83,7 +83,7 @@ def run(
         sleep_until(fleet.store, noise)
         kills.at_random(fleet, times, kill_every_s, Random(seed))
         sleep_until(fleet.store, end)
-        until(lambda: fleet.settled(end), 60, f"everything ends\n{fleet.tails()}")
+        steps.settle(fleet, plays, end)
         return _result(fleet, plays, noise)
 
 

@@ -19,9 +19,9 @@ from leasebeat.model.instant import Instant
 from leasebeat.model.run import RunKey, key_text, parse_key
 from leasebeat.testing import evidence as checker
 from leasebeat.testing.evidence import Evidence, Execution, executions
-from leasebeat.testing.fleet import TELL, Fleet
+from leasebeat.testing.fleet import TELL, Fleet, until
 
-__all__ = ["Play", "Step", "due", "findings", "insert"]
+__all__ = ["Play", "Step", "due", "findings", "insert", "settle"]
 
 TASK = (
     TELL
@@ -98,6 +98,17 @@ def _row(fleet: Fleet, step: Step, columns: Mapping[str, object]) -> dict[str, o
         **(follows if step.after else columns),
         **(divided if step.shard_args else {}),
     }
+
+
+def settle(fleet: Fleet, plays: Sequence[Play], end: Instant) -> None:
+    """Wait until all rows are there and none is open, 90 s at most."""
+    rows = len(due(plays))
+    # Counted first: a follower that is opened after that is still open when the question is asked.
+    until(
+        lambda: sum(fleet.counts().values()) >= rows and fleet.settled(end),
+        90,
+        f"everything ends\n{fleet.tails()}",
+    )
 
 
 def due(plays: Sequence[Play]) -> frozenset[str]:

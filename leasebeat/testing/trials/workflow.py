@@ -11,18 +11,17 @@ At some of the instants `check` fails: then `repair` runs, else it is skipped; `
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from leasebeat.model.instant import SECOND, Instant
+from leasebeat.model.instant import SECOND
 from leasebeat.testing.evidence import executions
-from leasebeat.testing.fleet import Fleet, in_window, sleep_until, until
+from leasebeat.testing.fleet import Fleet, in_window, sleep_until
 from leasebeat.testing.mysql import MySQL
 from leasebeat.testing.private import PrivateMysql
 from leasebeat.testing.trials import kills, steps
-from leasebeat.testing.trials.steps import Step
+from leasebeat.testing.trials.steps import Play, Step
 
 __all__ = ["WorkflowResult", "run"]
 
@@ -80,17 +79,14 @@ def run(folder: Path, server: MySQL, redis_url: str, instants: int, times: int, 
         if times:
             kills.at_random(fleet, times, instants * EVERY / SECOND / times, Random(seed))
         sleep_until(fleet.store, end)
-        until(lambda: _settled(fleet, end, instants), 90, f"everything ends\n{fleet.tails()}")
-        return _result(fleet, range(first, end, EVERY))
+        play = STEPS, range(first, end, EVERY)
+        steps.settle(fleet, [play], end)
+        return _result(fleet, play)
 
 
-def _settled(fleet: Fleet, end: Instant, instants: int) -> bool:
-    """Whether the last step of each instant has its row, too."""
-    return fleet.settled(end) and sum(fleet.counts().values()) >= instants * len(STEPS)
-
-
-def _result(fleet: Fleet, instants: Sequence[Instant]) -> WorkflowResult:
-    evidence = fleet.collect(steps.due([(STEPS, instants)]))
+def _result(fleet: Fleet, play: Play) -> WorkflowResult:
+    evidence = fleet.collect(steps.due([play]))
+    _, instants = play
     purged = {node.id for node in evidence.nodes if node.state == "purged"}
     return WorkflowResult(
         instants=len(instants),
@@ -100,5 +96,5 @@ def _result(fleet: Fleet, instants: Sequence[Instant]) -> WorkflowResult:
         kills=len(fleet.deaths),
         taken_over=sum(attempt.node_id in purged for attempt in evidence.attempts),
         settled_s=(max(run.finished_at or 0 for run in evidence.runs) - instants[-1]) / SECOND,
-        findings=steps.findings(fleet.folder, [(STEPS, instants)], evidence),
+        findings=steps.findings(fleet.folder, [play], evidence),
     )
