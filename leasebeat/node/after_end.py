@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leasebeat.model.instant import SECOND, Instant, Micros
-from leasebeat.node.catalog import Catalog, Changes, Entry
+from leasebeat.model.schedule import Schedule
+from leasebeat.node.catalog import Catalog, Changes
 from leasebeat.node.loop import IDLE_S
 from leasebeat.node.opening import one_of_each_serial, open_rows
 from leasebeat.node.places import places
@@ -26,25 +27,30 @@ class AfterEnd:
         self._store = store
         self._standing = standing
         self._catalog = catalog
-        self._delays: dict[int, Micros] | None = None  #: by schedule; None: to be read anew
+        self._ids: list[int] = []
+        self._changed = True  #: set by any thread that refreshes the catalog
         catalog.listen(self._heard)
 
     def _heard(self, changes: Changes) -> None:
         del changes
-        self._delays = None
+        self._changed = True
 
     def open_due(self, node_id: str, now: Instant) -> tuple[int, float]:
         """Open what is due: how many rows, and the seconds until the next one is."""
-        if self._delays is None:
-            self._delays = self._read()
-        if not self._delays:
+        if self._changed:
+            self._changed = False  # first: another thread may say so again while this one reads
+            self._ids = self._read()
+        if not self._ids:
             return 0, IDLE_S
         pause, rows = IDLE_S, list[OpenRow]()
-        for last in self._store.last_ends(sorted(self._delays)):
+        for last in self._store.last_ends(self._ids):
             entry = self._catalog.get(last.schedule_id)
             if last.open or entry is None or entry.schedule is None or not entry.fires:
                 continue
-            instant = self._instant(entry, last)
+            delay = after_end_delay(entry.schedule)
+            if delay is None:
+                continue  # edited since the ids were read
+            instant = _instant(entry.version.valid_from, entry.schedule, last, delay)
             if instant > now:
                 pause = min(pause, (instant - now) / SECOND)
             elif in_window(entry.schedule, instant):
@@ -57,18 +63,15 @@ class AfterEnd:
             self._store.open_followers(node_id, batch)
         return len(rows)
 
-    def _instant(self, entry: Entry, last: LastEnd) -> Instant:
-        """Nothing is owed from before the version: a schedule that was paused goes on when it is resumed."""
-        assert self._delays is not None
-        assert entry.schedule is not None
-        ended = 0 if last.finished_at is None else last.finished_at + self._delays[last.schedule_id]
-        return max(ended, entry.version.valid_from, entry.schedule.starts_at or 0)
+    def _read(self) -> list[int]:
+        return sorted(
+            entry.version.schedule_id
+            for entry in self._catalog.entries()
+            if entry.fires and entry.schedule is not None and after_end_delay(entry.schedule) is not None
+        )
 
-    def _read(self) -> dict[int, Micros]:
-        delays: dict[int, Micros] = {}
-        for entry in self._catalog.entries():
-            if entry.fires and entry.schedule is not None:
-                delay = after_end_delay(entry.schedule)
-                if delay is not None:
-                    delays[entry.version.schedule_id] = delay
-        return delays
+
+def _instant(valid_from: Instant, schedule: Schedule, last: LastEnd, delay: Micros) -> Instant:
+    """Nothing is owed from before the version: a schedule that was paused goes on when it is resumed."""
+    ended = 0 if last.finished_at is None else last.finished_at + delay
+    return max(ended, valid_from, schedule.starts_at or 0)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from leasebeat.model.instant import Instant
+from leasebeat.model.instant import Instant, Micros
 from leasebeat.model.schedule import Schedule
-from leasebeat.node import claim, follow, owed
-from leasebeat.node.after_end import AfterEnd
+from leasebeat.node import after_end, claim, follow, owed
 from leasebeat.node.audit import Audit
 from leasebeat.node.catalog import Entry
 from leasebeat.node.owed import Owed, Window
@@ -71,8 +70,9 @@ def _not_spread(self: Audit, row: OpenRow, window: Window) -> OpenRow:
     return row
 
 
-def _at_once(self: AfterEnd, entry: Entry, last: LastEnd) -> Instant:
-    return max(last.finished_at or 0, entry.version.valid_from) + 1
+def _at_once(valid_from: Instant, schedule: Schedule, last: LastEnd, delay: Micros) -> Instant:
+    del schedule, delay
+    return max(last.finished_at or 0, valid_from) + 1
 
 
 _verdict = owed._verdict
@@ -153,7 +153,7 @@ POLICY_MUTATIONS: Mapping[str, Mutation] = {
         ("catch-ups are spread",),
     ),
     "@after_end without its delay": Mutation(
-        planned((AfterEnd, "_instant", _at_once), features=("after_end",)), ("@after_end",)
+        planned((after_end, "_instant", _at_once), features=("after_end",)), ("@after_end",)
     ),
 }
 """By name. Each must be caught within 200 seeds."""
