@@ -133,17 +133,22 @@ class Pull:
         return took + (self._store.pull(node_id, plain, reserved - took) if plain and took < reserved else 0)
 
     def _in_lanes(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """The same, those in lanes in the lanes' order and with a free slot each; without one they wait."""
+        """The same, those in lanes in the lanes' order and with a free slot each; without one they wait.
+
+        Each lane's best stands where its first stood: behind what has waited for less long, a lane's
+        runs would wait for ever on nodes that are never idle.
+        """
         lanes = sorted({candidate.lane for candidate in candidates if candidate.lane is not None})
         if not lanes:
             return list(candidates)
-        room = {lane: deque(slots) for lane, slots in self._store.lane_room(lanes).items()}
-        waiting = sorted((c for c in candidates if c.lane is not None), key=lambda c: (-c.priority, c.key))
-        chosen: list[Candidate] = [candidate for candidate in candidates if candidate.lane is None]
-        for candidate in waiting:
-            if slots := room.get(candidate.lane or ""):
-                chosen.append(replace(candidate, lane_slot=slots.popleft()))
-        chosen.sort(key=lambda candidate: -candidate.priority)
+        room = self._store.lane_room(lanes)
+        inside = {lane: deque(_in_order(candidates, lane, room.get(lane, ()))) for lane in lanes}
+        chosen: list[Candidate] = []
+        for candidate in candidates:
+            if candidate.lane is None:
+                chosen.append(candidate)
+            elif inside[candidate.lane]:
+                chosen.append(inside[candidate.lane].popleft())
         return chosen
 
     def _not_too_many(self, candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -175,6 +180,12 @@ class Pull:
         late = {candidate.key for candidate in candidates if candidate.late}
         now = self._standing.clock.now()
         self._caught_up.extend(now for run in ours if run.key in late)
+
+
+def _in_order(candidates: Sequence[Candidate], lane: str, slots: Sequence[str]) -> list[Candidate]:
+    """Those of a lane that a slot is free for, best first, each with its slot."""
+    waiting = sorted((c for c in candidates if c.lane == lane), key=lambda c: (-c.priority, c.key))
+    return [replace(candidate, lane_slot=slot) for candidate, slot in zip(waiting, slots, strict=False)]
 
 
 def grants_of(node_id: str, queue: str, runs: Sequence[OwnRun]) -> list[Grant]:

@@ -6,8 +6,9 @@ backfill opens the same rows, and of two of those the primary key lets one be th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, groupby
 
 from leasebeat.errors import Duplicate, Refused
 from leasebeat.model.instant import Instant, to_text
@@ -75,14 +76,13 @@ class DeskBackfill(DeskBase):
         Where it breaks off, the same call goes on with what is left. Raises Refused where the schedule was
         edited meanwhile, or somebody else backfills the same.
         """
-        now, keys, again = self.now(), sorted([*todo.open, *todo.reopen]), frozenset(todo.reopen)
-        for start in range(0, len(keys), _BATCH):
-            batch = keys[start : start + _BATCH]
+        # Ready now, in the order of their instants: they have not waited since those.
+        ready_at, again = count(self.now()), frozenset(todo.reopen)
+        for batch in _batches(sorted([*todo.open, *todo.reopen])):
             try:
                 with self._session.transaction():
-                    for number, key in enumerate(batch, start):
-                        # Ready now, in the order of their instants: they have not waited since those.
-                        self._open(fires, key, now + number, key in again)
+                    for key in batch:
+                        self._open(fires, key, next(ready_at), key in again)
                     span = f"{to_text(batch[0].fire_at)} to {to_text(batch[-1].fire_at)}"
                     self._did("backfill", fires.schedule, f"{len(batch)} runs from {span}")
             except Duplicate as problem:
@@ -112,6 +112,19 @@ class DeskBackfill(DeskBase):
                 f"{fires.schedule!r}, or its run of {to_text(key.fire_at)}, was changed by somebody else"
                 " meanwhile: try again"
             )
+
+
+def _batches(keys: Sequence[RunKey]) -> Iterator[list[RunKey]]:
+    """At most _BATCH keys at a time; a fire is never cut, for one with a part of its shards counts as run."""
+    batch: list[RunKey] = []
+    for _, shards in groupby(keys, lambda key: key.fire_at):
+        fire = list(shards)
+        if batch and len(batch) + len(fire) > _BATCH:
+            yield batch
+            batch = []
+        batch += fire
+    if batch:
+        yield batch
 
 
 def _sort(todo: Backfill, fires: Fires, instant: Instant, there: dict[int, str]) -> None:

@@ -127,3 +127,16 @@ def test_a_backfilled_run_is_pulled_and_the_lane_lets_one_run_at_a_time(office: 
     found = office.bench.store.pull_look("n" * 32, "heavy", 10)
     assert {each.key.fire_at for each in found} <= set(wanted.instants)
     assert wanted.instants[0] in {each.key.fire_at for each in found}
+
+
+def test_a_fire_is_never_cut_between_two_transactions(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leasebeat.store.desk_backfill._BATCH", 4)
+    wanted = fires(office, 3, shards=3)
+    todo = office.desk.backfill_look(wanted)
+    office.bench.insert_run(7, wanted.instants[1])
+    with pytest.raises(Refused, match="somebody else opens runs"):
+        office.desk.backfill(wanted, todo)
+    assert {office.bench.status(RunKey(wanted.instants[0], 7, shard)) for shard in range(3)} == {"queued"}
+    assert office.bench.run(RunKey(wanted.instants[1], 7, 1)) is None

@@ -1,0 +1,70 @@
+"""Which of the queued runs a node takes first."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from leasebeat.model.instant import SECOND
+from leasebeat.model.run import RunKey
+from leasebeat.node.pull import Pull
+from leasebeat.store.base import Candidate
+from leasebeat.testing.manual import ManualRuntime
+
+NODE = "n" * 32
+
+
+class Queue:
+    """A store that has these candidates and a free slot in each lane, and gives none of them out."""
+
+    def __init__(self, *candidates: Candidate) -> None:
+        self.candidates = candidates
+        self.asked: list[RunKey] = []
+
+    def pull_look(self, node_id: str, queue: str, limit: int) -> list[Candidate]:
+        return list(self.candidates[:limit])
+
+    def lane_room(self, lanes: list[str]) -> dict[str, tuple[str, ...]]:
+        return {lane: (f"{lane}:0",) for lane in lanes}
+
+    def pull(self, node_id: str, rows: list[Candidate], limit: int) -> int:
+        self.asked += [row.key for row in rows[:limit]]
+        return len(rows[:limit])
+
+    def mine(self, node_id: str, settle: int) -> list[Any]:
+        return []
+
+
+def pulling(store: Queue, slots: int) -> Pull:
+    """The service of a node with so many free slots, all of them for the queue `default`."""
+    dispatch = SimpleNamespace(
+        busy=0, reserve=lambda *_: slots, release=lambda *_: None, asking=lambda: 0.0, take=lambda *_: 0
+    )
+    standing = SimpleNamespace(
+        node_id=NODE,
+        takes_work=True,
+        facts=SimpleNamespace(slots=slots, queues={"default": None}),
+        clock=SimpleNamespace(now=lambda: 100 * SECOND),
+        poll=None,
+    )
+    return Pull(ManualRuntime(), cast("Any", store), cast("Any", standing), cast("Any", dispatch), 50)
+
+
+def test_the_oldest_in_a_lane_goes_before_what_waits_for_less_long():
+    store = Queue(
+        Candidate(RunKey(1, 1), 0, 0, "nightly"),
+        Candidate(RunKey(2, 1), 0, 0, "nightly"),
+        Candidate(RunKey(3, 2), 0, 0),
+    )
+    pull = pulling(store, slots=1)
+    pull.hint()
+    pull.run_once()
+    assert store.asked == [RunKey(1, 1)]
+
+
+def test_a_lane_starts_by_instant_whatever_was_ready_first():
+    store = Queue(Candidate(RunKey(5, 1), 0, 0, "nightly"), Candidate(RunKey(2, 1), 1, 0, "nightly"))
+    pull = pulling(store, slots=2)
+    pull.hint()
+    pull.run_once()
+    assert store.asked == [RunKey(2, 1)]
