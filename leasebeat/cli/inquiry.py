@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -36,6 +36,8 @@ class Inquiry:
     schedule_id: int
     scene: Scene
     zone: ZoneInfo  #: in which its cron is read now, or was read last
+    _pauses: dict[str, list[Record]] = field(default_factory=dict[str, list[Record]])
+    _ids: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
 
     def last(self, moment: Instant) -> Instant:
         """The last instant up to a moment that was due or has a run; the moment itself if there is none."""
@@ -71,7 +73,16 @@ class Inquiry:
         fire = Fire(instant, rows)
         if any(row["attempt"] > 1 or (row["attempt"] and row["status"] == Status.QUEUED) for row in rows):
             fire = replace(fire, attempts=self.desk.earlier_attempts(self.schedule_id, instant))
+        missed = next((row for row in rows if row["status"] == Status.MISSED), None)
+        if missed is not None:
+            fire = replace(fire, pauses=self._pauses_of(missed["queue"]))
         return replace(fire, others=self._others(rows), lane_holders=self._holders(rows))
+
+    def _pauses_of(self, queue: str) -> list[Record]:
+        """What was done to a queue by commands, the newest first."""
+        if queue not in self._pauses:
+            self._pauses[queue] = self.desk.activity(f"queue {queue}", limit=MOST)
+        return self._pauses[queue]
 
     def _others(self, rows: Sequence[Record]) -> list[Record]:
         """The runs that the rows name, and those that hold what queued ones want."""
@@ -94,7 +105,9 @@ class Inquiry:
         names = reign.schedule.after if reign and reign.schedule else ()
         found: dict[str, list[Record]] = {}
         for name in names:
-            for schedule_id in self.desk.ids_of(name)[-1:]:
+            if name not in self._ids:
+                self._ids[name] = self.desk.ids_of(name)[-1:]
+            for schedule_id in self._ids[name]:
                 found[name] = self.desk.fires(schedule_id, instant, instant, MOST)
         return found
 

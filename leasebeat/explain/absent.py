@@ -54,6 +54,7 @@ def _not_there(scene: Scene, instant: Instant) -> Verdict:
     first = scene.history.reigns[0] if scene.history.reigns else None
     if first is None:
         text = "no node has read the schedule yet"
+        text += f"; its row is of {to_text(scene.created_at)}" if scene.created_at else ""
         gap = gap_at(nodes_for(scene.nodes, "dispatch"), scene.now, scene.now)
         return Verdict(instant, Code.NOT_READ, text).plus("no node is there" if gap else "")
     text = f"the schedule was not there yet: it holds from {to_text(first.since)} on"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from leasebeat.explain.absent import not_due
 from leasebeat.explain.codes import Code
+from leasebeat.explain.pauses import paused_meanwhile
 from leasebeat.explain.reigns import Record
 from leasebeat.explain.scene import Fire, Scene, Verdict, gap_at, nodes_for, span_text
 from leasebeat.explain.waiting import waiting
@@ -304,11 +305,11 @@ def _missed(scene: Scene, fire: Fire, row: Record) -> Verdict:
     if code == ReasonCode.NO_SLOT and whole:
         code = str(ReasonCode.NO_NODE)
     verdict = Verdict(row["fire_at"], code, f"missed: {row['reason'] or code}")
-    if gap is None:
-        return verdict
-    who = (
-        f"no node served queue {row['queue']!r}"
-        if role == "execute"
-        else "no node that opens fires was there"
-    )
-    return verdict.plus(f"{who} {span_text(gap)}", gap=[_text(gap.since), _text(gap.until)])
+    if gap is not None:
+        who = (
+            f"no node served queue {row['queue']!r}"
+            if role == "execute"
+            else "no node that opens fires was there"
+        )
+        verdict = verdict.plus(f"{who} {span_text(gap)}", gap=[_text(gap.since), _text(gap.until)])
+    return verdict.plus(*paused_meanwhile(scene, fire, row["queue"], row["ready_at"], end))

@@ -71,6 +71,7 @@ class Fire:
     upstreams: Mapping[str, Sequence[Record]] = field(default_factory=dict[str, Sequence[Record]])
     others: Sequence[Record] = ()  #: runs of the schedule that were open at the instant, or came after it
     lane_holders: Sequence[Record] = ()
+    pauses: Sequence[Record] = ()  #: rows of `activity` about its queue, the newest first
 
 
 # --- who was there ------------------------------------------------------------------------------

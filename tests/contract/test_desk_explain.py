@@ -387,8 +387,16 @@ def test_the_last_instant_is_the_last_that_was_due_or_has_a_run(known: Stage) ->
 
 def test_a_run_that_was_to_give_way_says_so_whatever_ended_it(known: Stage) -> None:
     known.node(id=NODE)
-    later = {"requested_by": "the run of 2026-11-20T09:30:00Z", "kill_requested": 2}
-    known.run("killed", reason_code="node_lost", reason="node gone: x", attempt=1, node_id=NODE, **later)
+    later: dict[str, Any] = {"requested_by": "the run of 2026-11-20T09:30:00Z"}
+    known.run(
+        "killed",
+        reason_code="node_lost",
+        reason="node gone: x",
+        attempt=1,
+        node_id=NODE,
+        kill_requested=2,
+        **later,
+    )
     known.run("succeeded", DUE + HOUR // 2, attempt=1, node_id=NODE)
     told = known.verdict().more
     assert "it was to give way to the run of 2026-11-20T09:30:00Z" in told
@@ -403,3 +411,17 @@ def test_the_instants_of_a_span_are_told_as_missed_and_those_around_it_are_not(k
     codes = [verdict.code for verdict in known.inquiry.verdicts(found)]
     assert codes == ["no_record", "missed_span", "succeeded", *["missed_span"] * 10, "no_record"]
     assert known.verdict(until).code == "missed_span"
+
+
+def test_what_was_paused_while_a_run_waited_is_told(known: Stage) -> None:
+    known.put("queues", name="default", paused=0)
+    for what, second in (("pause", -60), ("resume", 60), ("pause", 1800)):
+        known.put("activity", at=DUE + second * SECOND, who="ada", what=what, subject="queue default")
+    known.version(2, DUE + 30 * SECOND, enabled=0)
+    known.version(3, DUE + 40 * SECOND)
+    known.run("missed", reason_code="no_slot", ready_at=DUE, finished_at=DUE + 100 * SECOND)
+    told = [line for line in known.verdict().more if "paused" in line]
+    assert told == [
+        "queue 'default' was paused from 2026-11-20T08:59:00Z to 2026-11-20T09:01:00Z by ada",
+        "its schedule was paused from 2026-11-20T09:00:30Z to 2026-11-20T09:00:40Z",
+    ]
