@@ -27,7 +27,8 @@ __all__ = ["forecast"]
 
 _LONGEST: Micros = 400 * DAY
 _ROWS = 48
-"""So many lines the load is told in, unless --by says otherwise."""
+"""So many lines the load of a queue is told in, unless --by says otherwise."""
+_SHOWN = 200
 _STEPS: tuple[Micros, ...] = tuple(60 * SECOND * minutes for minutes in (1, 5, 15, 60, 360, 1440, 10080))
 
 _LOAD = [Column("FROM"), Column("QUEUE", "fold"), Column("RUNS", right=True)]
@@ -162,4 +163,6 @@ def _table(head: str, columns: Sequence[Column], found: object, names: Sequence[
     print_line("")
     if head:
         print_line(head)
-    print_table(columns, rows)
+    print_table(columns, rows[:_SHOWN])
+    if len(rows) > _SHOWN:
+        print_line(f"and {len(rows) - _SHOWN} more: --json has all")

@@ -35,6 +35,9 @@ __all__ = [
 MOST = 1_000_000
 """So many fires are looked at."""
 
+_FELT: Micros = 3 * 3600 * SECOND
+"""No clocks are turned by more than this."""
+
 
 class TooMany(Exception):
     """More fires than are looked at."""
@@ -215,13 +218,17 @@ def overlaps(fires: Fires, schedules: Mapping[str, Schedule], taken: Mapping[str
 def clock_effects(schedules: Iterable[Schedule], begin: Instant, end: Instant) -> list[ClockEffect]:
     """What the clock changes of [begin, end] do to schedules that name times of day."""
     turned: dict[str, list[Instant]] = {}
+    known: dict[TriggerKey, list[tuple[Instant, str]]] = {}
     found: list[ClockEffect] = []
     for schedule in schedules:
-        name = schedule.timezone
+        name, key = schedule.timezone, trigger_key(schedule)
         if name not in turned:
             turned[name] = list(_changes(zone(name), begin, end))
-        for at in turned[name]:
-            found += _effects(schedule, at)
+        if key not in known:
+            known[key] = [effect for change in turned[name] for effect in _effects(schedule, change)]
+        found += [
+            ClockEffect(schedule.name, name, at, what) for at, what in known[key] if in_window(schedule, at)
+        ]
     return sorted(found, key=lambda each: (each.at, each.schedule))
 
 
@@ -241,12 +248,12 @@ def _offset(local: ZoneInfo, instant: Instant) -> timedelta | None:
     return to_datetime(instant).astimezone(local).utcoffset()
 
 
-def _effects(schedule: Schedule, change: Instant) -> Iterator[ClockEffect]:
-    """The choices of `dst` differ by exactly what a change does: only in the hours around it."""
+def _effects(schedule: Schedule, change: Instant) -> Iterator[tuple[Instant, str]]:
+    """The choices of `dst` differ by exactly what a change does: from then on, for some hours."""
     near: dict[Dst, set[Instant]] = {}
     for dst in ("cron", "skip", "both"):
         trigger = trigger_for(replace(schedule, dst=dst))
-        near[dst] = set(instants(trigger, change - DAY, change + DAY, MOST))
+        near[dst] = set(instants(trigger, change - 1, change + _FELT, MOST))
     own = near[schedule.dst]
     sorts = {
         "moved": own & (near["cron"] - near["skip"]),
@@ -255,9 +262,7 @@ def _effects(schedule: Schedule, change: Instant) -> Iterator[ClockEffect]:
         "once": (near["both"] - near["cron"]) - own,
     }
     for what, found in sorts.items():
-        yield from (
-            ClockEffect(schedule.name, schedule.timezone, at, what) for at in found if in_window(schedule, at)
-        )
+        yield from ((at, what) for at in sorted(found))
 
 
 def calendar_effects(schedules: Iterable[Schedule], begin: Instant, end: Instant) -> list[CalendarEffect]:

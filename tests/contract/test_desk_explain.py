@@ -387,7 +387,7 @@ def test_the_last_instant_is_the_last_that_was_due_or_has_a_run(known: Stage) ->
 
 def test_a_run_that_was_to_give_way_says_so_whatever_ended_it(known: Stage) -> None:
     known.node(id=NODE)
-    later: dict[str, Any] = {"requested_by": "the run of 2026-11-20T09:30:00Z"}
+    later: dict[str, Any] = {"requested_by": "the run of 2026-11-20T09:30:00Z", "node_id": NODE}
     known.run(
         "killed",
         reason_code="node_lost",
