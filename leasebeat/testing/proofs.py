@@ -30,7 +30,7 @@ Written by `python -m leasebeat.testing.proofs > docs/policies.md` from the mark
 
 The tests under **three nodes** are in `tests/acceptance/policies`. All their schedules are inserted
 by plain SQL into one store, and three `worker.py` processes run them side by side, Redis beside
-MariaDB. Ten seconds later one worker is killed (SIGKILL) and started again, and another one stands
+MariaDB. Some seconds later one worker is killed (SIGKILL) and started again, and another one stands
 still (SIGSTOP) until it is purged. Then each test judges its own schedules, by what their tasks wrote
 and by the tables: once on SQLite and once on MariaDB.
 

@@ -162,8 +162,10 @@ def _command(does: str, plan: Plan) -> str:
 
 
 def each(first: float, last: float) -> Columns:
-    """Due at each second from `first` to `last`."""
+    """Due at each second from `first` to `last`. Several runs may overlap unless something else is said."""
+    many = {"overlap": "allow"} if last > first else {}
     return {
+        **many,
         "cron": "* * * * * *",
         "starts_at": partial(_at, first),
         "ends_at": partial(_at, last + 0.5),

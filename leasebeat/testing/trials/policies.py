@@ -27,7 +27,7 @@ from leasebeat.testing.trials.sinks import Messages, Requests
 
 __all__ = ["run"]
 
-FAULTS, END = 10, 14
+FAULTS, END = 12, 16
 
 TASK = """\
 # Sourced by each task. `tell` writes its life, `say` what it was told, `fail` ends it with a code.
@@ -61,8 +61,8 @@ def say(**words):
 
 
 NODES: Mapping[str, Mapping[str, object]] = {
-    "a": {"node_queues": "default,resting,two,tight:1,strict:1"},
-    "b": {"node_queues": "default,resting,two,only-b"},
+    "a": {"node_queues": "default,resting,two,tight:1,strict:1,uneven:1"},
+    "b": {"node_queues": "default,resting,two,only-b,uneven:4"},
     "c": {"node_queues": "default,resting"},
 }
 

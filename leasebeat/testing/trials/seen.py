@@ -99,8 +99,9 @@ class Seen:
         return most
 
     def said(self, *names: str) -> list[str]:
-        """What the tasks of schedules said, in that order."""
-        return [line.partition(" ")[2] for line in self.lines if name_of(line.split(" ")[0]) in names]
+        """What the tasks of schedules said, by instant and shard."""
+        lines = sorted(self.lines, key=lambda line: line.split(" ")[0])
+        return [line.partition(" ")[2] for line in lines if name_of(line.split(" ")[0]) in names]
 
     def asked(self, name: str) -> list[Request]:
         """The requests for `/NAME`."""

@@ -61,13 +61,13 @@ def test_each_retry_waits_longer_by_the_factor(seen: Seen) -> None:
     assert 2 * SECOND <= last_delay(seen, "backoff") < 4 * SECOND
 
 
-LONG = "[ $LEASEBEAT_ATTEMPT = 2 ] || sleep 8"
+LONG = "[ $LEASEBEAT_ATTEMPT = 2 ] || sleep 9"
 
 
 @proves(
     "on_node_loss",
     "rerun",
-    job("rerun", LONG, once(8), shards=6, on_node_loss="rerun"),
+    job("rerun", LONG, once(9), shards=6, on_node_loss="rerun"),
     ignored="fail",
     faults=True,
 )
@@ -77,21 +77,21 @@ def test_what_ran_on_a_dead_node_runs_again(seen: Seen) -> None:
     assert came_to_their_end(seen, "rerun", attempt=1) == {"a"}
 
 
-@proves("on_node_loss", "fail", job("fail", LONG, once(8), shards=6, on_node_loss="fail"), faults=True)
+@proves("on_node_loss", "fail", job("fail", LONG, once(9), shards=6, on_node_loss="fail"), faults=True)
 def test_what_ran_on_a_dead_node_may_be_given_up(seen: Seen) -> None:
     assert (held(seen, "fail", "succeeded"), held(seen, "fail", "lost")) == ({"a"}, {"b", "c"})
     assert [found.attempt for found in seen.begun("fail")] == [1] * 6
     assert came_to_their_end(seen, "fail") == {"a"}
 
 
-@proves("on_node_loss", "finish", job("finish", LONG, once(8), shards=6, on_node_loss="finish"), faults=True)
+@proves("on_node_loss", "finish", job("finish", LONG, once(9), shards=6, on_node_loss="finish"), faults=True)
 def test_what_runs_on_a_node_without_a_lease_may_be_left_to_end(seen: Seen) -> None:
     assert (held(seen, "finish", "succeeded"), held(seen, "finish", "lost")) == ({"a"}, {"b", "c"})
     assert [found.attempt for found in seen.begun("finish")] == [1] * 6
     assert came_to_their_end(seen, "finish") == {"a", "b"}
 
 
-@proves("route", "all", job("all-lost", LONG, once(8), route="all"), faults=True)
+@proves("route", "all", job("all-lost", LONG, once(9), route="all"), faults=True)
 def test_a_run_of_a_dead_node_is_lost_and_no_other_node_gets_it(seen: Seen) -> None:
     assert (held(seen, "all-lost", "succeeded"), held(seen, "all-lost", "lost")) == ({"a"}, {"b", "c"})
     assert sorted(seen.nodes("all-lost")) == ["a", "b", "c"]
@@ -100,7 +100,7 @@ def test_a_run_of_a_dead_node_is_lost_and_no_other_node_gets_it(seen: Seen) -> N
 @proves(
     "route",
     "node:NAME",
-    job("comes-back", "sleep 3; say $LEASEBEAT_NODE $LEASEBEAT_ATTEMPT", once(8), route="node:c"),
+    job("comes-back", f"{LONG}; say $LEASEBEAT_NODE $LEASEBEAT_ATTEMPT", once(9), route="node:c"),
     faults=True,
 )
 def test_a_run_of_a_named_node_waits_until_that_node_is_back(seen: Seen) -> None:
@@ -158,9 +158,9 @@ def test_a_cycle_is_a_problem_that_says_its_path(seen: Seen) -> None:
     assert "hen -> egg -> hen" in str(seen.schedules["hen"]["problem"])
 
 
-@proves("after", "an unknown name", job("follows-nobody", "", MANUAL, after=["nobody"]))
+@proves("after", "an unknown name", job("follows-nobody", "", MANUAL, after=["no-such-schedule"]))
 def test_an_upstream_that_is_not_there_is_a_problem(seen: Seen) -> None:
-    assert "'nobody'" in str(seen.schedules["follows-nobody"]["problem"])
+    assert "'no-such-schedule'" in str(seen.schedules["follows-nobody"]["problem"])
 
 
 @proves(

@@ -226,7 +226,7 @@ def test_what_is_found_later_than_the_grace_is_missed(seen: Seen) -> None:
 @proves(
     "misfire_grace_s",
     "seconds",
-    job("too-long", queue="nobody", misfire_grace_s=3),
+    job("too-long", queue="nobody", misfire_grace_s=7),
 )
 def test_what_has_not_begun_within_the_grace_is_missed(seen: Seen) -> None:
     assert (seen.ends("too-long"), seen.of("attempt", "too-long")) == ([("missed", "no_slot")], [0])
@@ -235,8 +235,8 @@ def test_what_has_not_begun_within_the_grace_is_missed(seen: Seen) -> None:
 @proves(
     "misfire_grace_s",
     "0",
-    job("plug-strict", "sleep 3", once(0), queue="strict", overlap="allow"),
-    job("strict", when=once(1), queue="strict", misfire_grace_s=0),
+    job("plug-strict", "sleep 4", once(0), queue="strict", overlap="allow"),
+    job("strict", when=once(2), queue="strict", misfire_grace_s=0),
 )
 def test_without_grace_no_free_slot_is_missed(seen: Seen) -> None:
     assert seen.ends("plug-strict", "strict") == [RAN, ("missed", "no_slot")]
