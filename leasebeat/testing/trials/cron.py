@@ -103,11 +103,14 @@ def cases(random: Random) -> Iterator[Case]:
     changes = {name: periods_of(name).changes(_FIRST, _LAST) for name in ZONES}
     while True:
         zone = random.choice(ZONES)
-        after = random.randrange(from_datetime(_FIRST), from_datetime(_LAST))
+        after, hour = random.randrange(from_datetime(_FIRST), from_datetime(_LAST)), None
         if changes[zone] and random.random() < 0.2:
-            after = random.choice(changes[zone]) * SECOND + random.randrange(-86_400, 14_400) * SECOND
+            turned = random.choice(changes[zone])
+            after = (turned + random.randrange(-43_200, 7_200)) * SECOND
+            last = (turned - 1 + periods_of(zone).offset(turned - 1)) // 3600
+            hour = (last + random.randint(0, 1)) % 24  # it comes twice, or the clocks jump over it
         draw = _Draw(random)
-        cron = draw.expression()
+        cron = draw.expression(hour if random.random() < 0.7 else None)
         yield Case(
             cron, zone, random.choice(("cron", "cron", "skip", "both")), after, frozenset(draw.features)
         )
@@ -120,10 +123,11 @@ class _Draw:
         self._random = random
         self.features: set[str] = set()
 
-    def expression(self) -> str:
+    def expression(self, hour: int | None) -> str:
         six = self._random.random() < 0.15
         parts = [self._field(0, 59, star=0.1)] if six else []
-        parts += [self._field(0, 59, star=0.2), self._field(0, 23, star=0.35)]
+        parts += [self._field(0, 59, star=0.2)]
+        parts += [self._field(0, 23, star=0.35) if hour is None else str(hour)]
         day, month = self._day(), self._field(1, 12, _MONTHS, star=0.6)
         weekday = self._weekday()
         if day not in ("*", "?") and weekday not in ("*", "?"):
