@@ -217,10 +217,6 @@ def test_a_running_row_in_no_process() -> None:
     assert "nothing is stuck" in objections(LIFE[:3], stuck, store_now=at(100))
 
 
-def test_a_queued_row_that_nobody_pulls() -> None:
-    assert "nothing is stuck" in objections(LIFE, [row(status="queued")], store_now=at(200))
-
-
 def test_a_worker_that_does_not_come_back() -> None:
     assert objections(LIFE, present=frozenset({"node-1"})) == {"the fleet heals"}
 

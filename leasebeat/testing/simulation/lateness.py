@@ -11,7 +11,7 @@ from leasebeat.model.instant import SECOND, Instant, Micros, to_text
 from leasebeat.model.run import RunKey
 from leasebeat.store.base import CLAIM_REACH
 from leasebeat.testing.simstore.base import WatermarkMove
-from leasebeat.testing.simstore.tables import RunChange
+from leasebeat.testing.simstore.tables import Run, RunChange
 from leasebeat.testing.simulation.calendars import instants_of
 from leasebeat.testing.simulation.evidence import Evidence, Violation, key_of
 from leasebeat.testing.simulation.tasks import TaskBegin
@@ -68,7 +68,7 @@ def catch_ups_are_spread(evidence: Evidence) -> Iterator[Violation]:
     """In no second do more runs of a catch-up begin than catch_up_per_s."""
     born = {change.key: change for change in evidence.of(RunChange) if change.was is None}
     late = [
-        begun.at for begun in evidence.of(TaskBegin) if begun.attempt == 1 and _is_late(born.get(begun.key))
+        begun.at for begun in evidence.of(TaskBegin) if begun.attempt == 1 and is_late(born.get(begun.key))
     ]
     for index, at in enumerate(late):
         count = bisect_left(late, at + SECOND) - index
@@ -77,7 +77,8 @@ def catch_ups_are_spread(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("catch-ups are spread", what, at)
 
 
-def _is_late(born: RunChange | None) -> bool:
+def is_late(born: RunChange | Run | None) -> bool:
+    """Whether a run is one of a catch-up: opened by the audit long after its instant."""
     return born is not None and born.origin == "audit" and born.ready_at >= born.key.fire_at + CLAIM_REACH
 
 

@@ -16,6 +16,7 @@ from leasebeat.model.instant import SECOND, Instant, Micros, to_text
 from leasebeat.node import loop
 from leasebeat.testing.simstore.tables import RunChange
 from leasebeat.testing.simulation.checkers import Evidence, Violation, check
+from leasebeat.testing.simulation.counts import policies_met
 from leasebeat.testing.simulation.faults import FAULTS, Fault, heal
 from leasebeat.testing.simulation.features import draw_chains, draw_features
 from leasebeat.testing.simulation.people import (
@@ -91,7 +92,9 @@ def run_seed(seed: int, plan: Plan | None = None) -> Report:
     violations = [*broken.found, *check(evidence), *check(evidence, POLICIES)]
     for process, _ in world.processes.values():  # a strand that never ends holds its whole world in memory
         process.crash()
-    return Report(seed, violations, _totals(world), time.process_time() - began, world.journal)
+    return Report(
+        seed, violations, _totals(world) + policies_met(evidence), time.process_time() - began, world.journal
+    )
 
 
 def _live(world: World, random: Random, plan: Plan) -> Instant:
