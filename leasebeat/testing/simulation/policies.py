@@ -115,8 +115,11 @@ def fires_are_whole(evidence: Evidence) -> Iterator[Violation]:
         over = len(runs) == 1 and runs[0].status in ("skipped", "missed")
         if schedule.get("route") != "all" and shards != schedule.get("shards", 1) and not over:
             yield Violation("fires are whole", f"{name} has {shards} shards, not {schedule.get('shards')}")
-        first = born[runs[0].key]
-        if len({born[run.key].at for run in runs}) > 1 and runs[0].origin != "manual":
+        births = [born[run.key] for run in runs if run.key in born]
+        if not births:
+            continue
+        first = births[0]
+        if len({birth.at for birth in births}) > 1 and runs[0].origin != "manual":
             yield Violation("fires are whole", f"{name} was opened bit by bit", first.at)
         if not over:
             yield from _dealt(evidence, name, schedule, runs, first, live)
