@@ -272,7 +272,7 @@ class Store(Protocol):
     def open_followers(self, node_id: str, rows: Sequence[OpenRow]) -> int:
         """Insert them (origin after), where the node is live and the version guard holds; how many.
 
-        One transaction.
+        Whatever their instants: what they follow may have ended before its own. One transaction.
         """
         ...
 
@@ -344,7 +344,9 @@ class Store(Protocol):
         """
         ...
 
-    def undressed(self) -> list[Undressed]: ...
+    def undressed(self) -> list[Undressed]:
+        """At most BATCH queued rows without a version that are ready: dressed, they hold their serial."""
+        ...
 
     def fan_out(self, key: RunKey, places: Sequence[Place]) -> int:
         """Insert the missing rows of the other shards of a row put in by hand (shard 0, not dressed)."""

@@ -287,3 +287,9 @@ def test_a_poll_names_the_queues_that_are_paused(bench: Bench, store: Store) -> 
     bench.pause_queue("heavy")
     bench.pause_queue("night")
     assert store.poll(NODE, ["default"]).paused == {"heavy", "night"}
+
+
+def test_what_ended_before_its_instant_is_followed_at_once(bench: Bench, store: Store) -> None:
+    row = open_row(bench, RunKey(bench.now + HOUR, 9), "allow")
+    assert store.open_followers(NODE, [row]) == 1
+    assert bench.status(row.key) == "queued"

@@ -229,7 +229,7 @@ def test_a_row_is_dressed_once(bench: Bench, store: Store) -> None:
 def test_dressing_beside_a_run_that_holds_the_serial_is_refused(bench: Bench, store: Store) -> None:
     bench.running(1, overlap="skip")
     version = store.versions([1])[0]
-    key = bench.insert_run(1, START + 5)
+    key = bench.insert_run(1, START - 5)
     with pytest.raises(Duplicate):
         store.dress([DressRow(key, version.id, "default", 0, "1:0")])
     assert [row.key for row in store.undressed()] == [key]
@@ -329,3 +329,12 @@ def test_a_key_of_a_run_tells_it_from_its_shards(bench: Bench, store: Store) -> 
     store.claim(NODE, START, rows)
     assert store.pull(NODE, [Candidate(RunKey(START, 1, 1), 0)], 5) == 1
     assert [run.key.shard for run in bench.own()] == [1]
+
+
+def test_a_row_put_in_for_later_is_not_dressed_before_it_is_ready(bench: Bench, store: Store) -> None:
+    bench.schedule(1, overlap="skip")
+    key = bench.insert_run(1, bench.now + HOUR)
+    assert (store.undressed(), store.poll(NODE, ["default"]).sweep) == ([], False)
+    bench.pass_time(HOUR / 1_000_000)
+    assert [row.key for row in store.undressed()] == [key]
+    assert store.poll(NODE, ["default"]).sweep

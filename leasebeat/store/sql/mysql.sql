@@ -196,7 +196,8 @@ FROM (
                    AND (q.lane IS NULL OR COALESCE(f.held, 0) < COALESCE(l.size, 1))) AS ready,
          EXISTS (SELECT STRAIGHT_JOIN 1 FROM nodes g FORCE INDEX (state) JOIN runs o FORCE INDEX (mine) ON o.node_id = g.id AND o.status = 'running'
                  WHERE g.state IN ('purged', 'left')) AS orphans,
-         EXISTS (SELECT 1 FROM runs w FORCE INDEX (wants) WHERE w.wants IN ('dress', 'kill'))
+         EXISTS (SELECT 1 FROM runs w FORCE INDEX (wants) WHERE w.wants = 'kill')
+         OR EXISTS (SELECT 1 FROM runs w FORCE INDEX (wants) WHERE w.wants = 'dress' AND w.ready_at <= UTC_TIMESTAMP(6))
          OR EXISTS (SELECT 1 FROM runs w FORCE INDEX (wants) WHERE w.wants IN ('wait', 'pin') AND w.attempt = 0 AND w.expires_at < UTC_TIMESTAMP(6))
          OR IF(a.holder = :node_id, EXISTS (SELECT STRAIGHT_JOIN 1 FROM runs w FORCE INDEX (pull) LEFT JOIN schedules x ON x.id = w.schedule_id
                                             WHERE w.status = 'queued' AND x.id IS NULL)
@@ -616,8 +617,9 @@ SET r.status      = IF(r.kill_requested <> 0, 'killed', IF(j.again = 1, 'queued'
 WHERE r.status = 'running' AND COALESCE(r.node_id, '') = j.n AND r.attempt = j.a
 
 -- name: undressed
--- Queued rows that were put in by hand or by a command, and lack their version.
-SELECT fire_at, schedule_id, shard FROM runs FORCE INDEX (wants) WHERE wants = 'dress' LIMIT :limit
+-- Queued rows that were put in by hand or by a command, and lack their version. Not before they are ready: dressed, they
+-- would hold their serial, and everything that is due until then would be skipped for them.
+SELECT fire_at, schedule_id, shard FROM runs FORCE INDEX (wants) WHERE wants = 'dress' AND ready_at <= UTC_TIMESTAMP(6) LIMIT :limit
 
 -- name: fan_out
 -- The other shards of a row put in by hand, like it and as undressed as it is. 1062: another node was first. rows: shards.
@@ -731,7 +733,7 @@ WHERE r.schedule_id IS NULL AND (w.shards = 1 OR z.schedule_id IS NULL)
          EXISTS (SELECT 1 FROM roles a WHERE a.name = 'auditor' AND a.holder = :node_id AND a.term = :term))
   AND ((w.h IS NULL AND s.id IS NULL) OR (s.version = h.version AND s.updated_at = h.updated_at))
   AND (w.status <> 'queued' OR COALESCE(h.good_id, 1) <> 0)
-  AND TIMESTAMPADD(MICROSECOND, w.f, TIMESTAMP'1970-01-01 00:00:00') <= UTC_TIMESTAMP(6) - INTERVAL :lag MICROSECOND
+  AND (:term IS NULL OR TIMESTAMPADD(MICROSECOND, w.f, TIMESTAMP'1970-01-01 00:00:00') <= UTC_TIMESTAMP(6) - INTERVAL :lag MICROSECOND)
 
 -- name: move_watermark
 -- Say that everything up to :cut is accounted for, and keep the role: under the same term, from the same old value, and never

@@ -182,7 +182,7 @@ SELECT utc_now() AS now, (SELECT digest FROM schedule_digest) AS digest,
                  AND NOT EXISTS (SELECT 1 FROM queues p WHERE p.name = q.queue AND p.paused = 1)) AS ready,
        EXISTS (SELECT 1 FROM runs r CROSS JOIN nodes n ON n.id = r.node_id AND n.state IN ('purged', 'left')
                WHERE r.status = 'running') AS orphans,
-       EXISTS (SELECT 1 FROM runs q WHERE q.status = 'queued' AND q.version IS NULL)
+       EXISTS (SELECT 1 FROM runs q WHERE q.status = 'queued' AND q.version IS NULL AND q.ready_at <= utc_now())
        OR EXISTS (SELECT 1 FROM runs q WHERE q.status = 'queued' AND q.kill_requested <> 0)
        OR EXISTS (SELECT 1 FROM runs q WHERE q.status = 'queued' AND q.attempt = 0 AND q.expires_at < utc_now())
        OR EXISTS (SELECT 1 FROM runs q WHERE q.status = 'queued'
@@ -614,8 +614,8 @@ FROM gone g
 WHERE r.fire_at = g.fire_at AND r.schedule_id = g.schedule_id AND r.shard = g.shard
 
 -- name: undressed
--- Queued rows that were put in without a version.
-SELECT fire_at, schedule_id, shard FROM runs WHERE status = 'queued' AND version IS NULL LIMIT :limit
+-- Queued rows that were put in without a version, once they are ready.
+SELECT fire_at, schedule_id, shard FROM runs WHERE status = 'queued' AND version IS NULL AND ready_at <= utc_now() LIMIT :limit
 
 -- name: fan_out
 -- The other shards of a row put in by hand, like it and as undressed as it is.
@@ -775,7 +775,7 @@ WHERE iif(:term IS NULL, EXISTS (SELECT 1 FROM nodes n WHERE n.id = :node_id AND
           EXISTS (SELECT 1 FROM roles a WHERE a.name = 'auditor' AND a.holder = :node_id AND a.term = :term))
   AND iif(j.version IS NULL, s.id IS NULL, s.version = h.version AND s.updated_at = h.updated_at)
   AND (j.status <> 'queued' OR coalesce(h.good_id, 1) <> 0)
-  AND j.fire_at <= utc_in(-:lag)
+  AND (:term IS NULL OR j.fire_at <= utc_in(-:lag))
   AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard)
   AND (j.shards = 1 OR NOT EXISTS (SELECT 1 FROM runs z WHERE z.fire_at = j.fire_at AND z.schedule_id = j.schedule_id
                                    AND z.shard = 0))

@@ -22,7 +22,8 @@ class SweepStatements(EndingStatements):
     """What a sweep does."""
 
     def undressed(self) -> list[Undressed]:
-        return [Undressed(run.key) for run in self.runs.queued.values() if run.version is None][:BATCH]
+        now = self.now()
+        return [Undressed(run.key) for run in self.runs.queued.values() if _wants_dress(run, now)][:BATCH]
 
     def fan_out(self, key: RunKey, places: Sequence[Place]) -> Statement[int]:
         now, began = self.now(), self.true_now()
@@ -98,7 +99,7 @@ class SweepStatements(EndingStatements):
 
     def wants_sweep(self, run: Run, now: Instant) -> bool:
         """Whether a queued row is waiting for one of the sweeps."""
-        if run.version is None or run.kill_requested or self.is_over(run, now) or self._is_deleted(run):
+        if _wants_dress(run, now) or run.kill_requested or self.is_over(run, now) or self._is_deleted(run):
             return True
         return run.pinned_node_id is not None and self._without_its_node(run) is not None
 
@@ -163,3 +164,7 @@ def _copy(first: Run, key: RunKey) -> Run:
     run.args, run.requested_by = first.args, first.requested_by
     run.priority, run.queue = first.priority, first.queue
     return run
+
+
+def _wants_dress(run: Run, now: Instant) -> bool:
+    return run.version is None and run.ready_at <= now
