@@ -83,12 +83,14 @@ def _question(desk: Desk, name: str, words: str, retention: Retention) -> tuple[
                 f"explain: {name!r} is the key of a run and has its instant; expected nothing after it"
             )
         return _of_key(desk, name, retention)
-    found = inquiries(desk, name, retention)
-    questions = [asked(words, each.zone, each.scene.now) for each in found]
-    for each, question in zip(found, questions, strict=True):
-        if each.scene.history.at(question.end) is not None:
+    likeliest: tuple[Inquiry, Asked] | None = None
+    for each in inquiries(desk, name, retention):
+        question = asked(words, each.zone, each.scene.now)
+        likeliest = likeliest or (each, question)
+        if each.was_called(name, question.end):
             return each, question
-    return found[0], questions[0]
+    assert likeliest is not None
+    return likeliest
 
 
 def _of_key(desk: Desk, text: str, retention: Retention) -> tuple[Inquiry, Asked]:
@@ -98,7 +100,7 @@ def _of_key(desk: Desk, text: str, retention: Retention) -> tuple[Inquiry, Asked
     try:
         schedule_id = desk.run_named(name, fire_at, shard).schedule_id
     except NotFound:
-        return inquiries(desk, name, retention)[0], question
+        return next(inquiries(desk, name, retention)), question
     return inquiry(desk, schedule_id, name, retention), question
 
 

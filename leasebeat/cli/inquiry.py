@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -38,6 +38,11 @@ class Inquiry:
     zone: ZoneInfo  #: in which its cron is read now, or was read last
     _pauses: dict[str, list[Record]] = field(default_factory=dict[str, list[Record]])
     _ids: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
+
+    def was_called(self, name: str, instant: Instant) -> bool:
+        """Whether a version was in force at the instant, and had that name."""
+        reign = self.scene.history.at(instant)
+        return reign is not None and (reign.schedule is None or reign.schedule.name == name)
 
     def last(self, moment: Instant) -> Instant:
         """The last instant up to a moment that was due or has a run; the moment itself if there is none."""
@@ -112,9 +117,12 @@ class Inquiry:
         return found
 
 
-def inquiries(desk: Desk, name: str, retention: Retention) -> list[Inquiry]:
+def inquiries(desk: Desk, name: str, retention: Retention) -> Iterator[Inquiry]:
     """One for each schedule that is called so, or once was, the likeliest first. Raises NotFound."""
-    return [inquiry(desk, schedule_id, name, retention) for schedule_id in desk.ids_once(name)]
+    present = desk.ids_once(name)
+    yield from (inquiry(desk, schedule_id, name, retention) for schedule_id in present)
+    others = (schedule_id for schedule_id in desk.ids_named(name) if schedule_id not in present)
+    yield from (inquiry(desk, schedule_id, name, retention) for schedule_id in others)
 
 
 def inquiry(desk: Desk, schedule_id: int, name: str, retention: Retention) -> Inquiry:

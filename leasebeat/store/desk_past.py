@@ -18,6 +18,10 @@ class DeskPast(DeskBase):
             "desk_fires", schedule_id=schedule_id, begin=text_of(begin), end=text_of(end), limit=limit
         )
 
+    def ids_named(self, name: str) -> list[int]:
+        """Every schedule that is or was called so, the youngest first, as far as nodes have read them."""
+        return [row["schedule_id"] for row in self._session.query("desk_named_once", schedule=name)]
+
     def fire_before(self, schedule_id: int, moment: Instant) -> Instant | None:
         """The last instant up to a moment that has a run."""
         (record,) = self._session.query("desk_fire_before", schedule_id=schedule_id, moment=text_of(moment))

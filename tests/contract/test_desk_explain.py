@@ -393,7 +393,6 @@ def test_a_run_that_was_to_give_way_says_so_whatever_ended_it(known: Stage) -> N
         reason_code="node_lost",
         reason="node gone: x",
         attempt=1,
-        node_id=NODE,
         kill_requested=2,
         **later,
     )

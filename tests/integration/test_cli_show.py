@@ -106,3 +106,19 @@ def test_a_schedule_that_is_gone_is_explained_by_its_name(lb: Commands) -> None:
     lb.json("remove", "backup")
     (verdict,) = lb.json("explain", "backup", "2026-11-20T03:00:00Z")
     assert verdict["code"] == "deleted"
+
+
+def test_a_former_schedule_of_the_name_answers_for_its_own_time(lb: Commands) -> None:
+    lb.json("add", "backup", "--cron", "0 3 * * *", "--command", "true")
+    row = "id, schedule_id, former_id, version, updated_at, valid_from, enabled, deleted, definition"
+    for number, (schedule, since, gone) in enumerate([(7, "01", 0), (7, "11", 1), (1, "15", 0)], 1):
+        told = f"""'{{"name": "backup", "id": {schedule}, "cron": "0 3 * * *", "command": "true"}}'"""
+        at = f"'2026-11-{since} 00:00:00.000000'"
+        values = f"{number}, {schedule}, {number - 1}, '{number}', {at}, {at}, {1 - gone}, {gone}, {told}"
+        lb.sql(f"INSERT INTO schedule_history ({row}) VALUES ({values})")
+
+    def code(day: str) -> str:
+        return lb.json("explain", "backup", f"2026-11-{day}T03:00:00Z")[0]["code"]
+
+    lb.sql("UPDATE roles SET watermark = '2026-11-21 00:00:00.000000'")
+    assert [code("10"), code("12"), code("14")] == [code("20"), "deleted", "deleted"]
