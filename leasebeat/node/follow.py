@@ -105,19 +105,21 @@ class Follow:
             self._gate.notify("ended")  # wakes the others' polls, the auditor's among them
             return Turn(WOKEN_S)
         look = self._store.follow_look()
-        if look.keys and look.digest != self._catalog.digest:
+        if look.ended and look.digest != self._catalog.digest:
             self._catalog.refresh()
             if look.digest != self._catalog.digest:
                 return Turn(0.1)  # edited again meanwhile
         self._hinted = False
-        if not look.keys:
+        if not look.ended:
             return Turn(WOKEN_S)
-        if not self._open(node_id, {(key.fire_at, key.schedule_id) for key in look.keys}):
+        if not self._open(node_id, {run.key[:2] for run in look.ended}):
             self._catalog.doubt()  # the store knows better than this catalog: the marks stay
             self._hinted = True
             return Turn(0.2)
-        self._store.followed(look.keys)
-        return AT_ONCE if len(look.keys) >= BATCH else Turn(0.0 if self._hinted else WOKEN_S, len(look.keys))
+        self._store.followed(look.ended)
+        return (
+            AT_ONCE if len(look.ended) >= BATCH else Turn(0.0 if self._hinted else WOKEN_S, len(look.ended))
+        )
 
     def _open(self, node_id: str, ended: set[Fire]) -> bool:
         """False if a follower that should have a row has none.

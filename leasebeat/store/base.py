@@ -284,8 +284,8 @@ class Store(Protocol):
         """
         ...
 
-    def followed(self, keys: Sequence[RunKey]) -> None:
-        """Their followers were looked at."""
+    def followed(self, ended: Sequence[Candidate]) -> None:
+        """Their followers were looked at. What was retried and has ended again since keeps its mark."""
         ...
 
     def upstream_runs(self, key: RunKey) -> list[UpstreamRun]:

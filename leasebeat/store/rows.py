@@ -337,7 +337,7 @@ class FollowLook:
     """Ended runs whose followers were not looked at yet (at most BATCH), and the digest of the schedules."""
 
     digest: str
-    keys: tuple[RunKey, ...]
+    ended: tuple[Candidate, ...]  #: with the attempt that was their last when they were looked at
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from leasebeat.model.instant import Instant
 from leasebeat.model.run import RunKey
 from leasebeat.store.base import (
     BATCH,
+    Candidate,
     Edge,
     FireRun,
     FollowLook,
@@ -18,7 +19,7 @@ from leasebeat.store.base import (
     UpstreamRun,
 )
 from leasebeat.store.sql_open import OpenStatements
-from leasebeat.store.sql_rows import pack, run_key
+from leasebeat.store.sql_rows import in_key_order, pack, run_key
 
 
 class FollowStatements(OpenStatements):
@@ -27,8 +28,9 @@ class FollowStatements(OpenStatements):
     def follow_look(self) -> FollowLook:
         """At most BATCH ended runs whose followers were not looked at, and the digest of the schedules."""
         records = self._session.query("follow_look", limit=BATCH)
-        keys = tuple(run_key(record) for record in records if record["fire_at"] is not None)
-        return FollowLook(records[0]["digest"], keys)
+        marked = [record for record in records if record["fire_at"] is not None]
+        ended = tuple(Candidate(run_key(record), record["attempt"]) for record in marked)
+        return FollowLook(records[0]["digest"], ended)
 
     def fire_runs(self, fires: Sequence[tuple[Instant, int]]) -> list[FireRun]:
         """Every run of these fires (fire_at, schedule_id)."""
@@ -45,9 +47,9 @@ class FollowStatements(OpenStatements):
         """Put followers that were skipped for their upstreams back into the queue, undressed; how many."""
         return self._execute_all("reopen_followers", sorted(keys))
 
-    def followed(self, keys: Sequence[RunKey]) -> None:
-        """Their followers were looked at."""
-        self._execute_all("followed", sorted(keys))
+    def followed(self, ended: Sequence[Candidate]) -> None:
+        """Their followers were looked at. What was retried and has ended again since keeps its mark."""
+        self._execute_all("followed", in_key_order((*run.key, run.attempt) for run in ended))
 
     def upstream_runs(self, key: RunKey) -> list[UpstreamRun]:
         """The runs that a follower's run follows, by schedule and shard."""

@@ -8,7 +8,7 @@ import pytest
 
 from leasebeat.model.instant import from_seconds
 from leasebeat.model.run import RunKey
-from leasebeat.store.base import Edge, FollowProblem, LastEnd, ReclaimRow, SettleRow, Store
+from leasebeat.store.base import Candidate, Edge, FollowProblem, LastEnd, ReclaimRow, SettleRow, Store
 from tests.contract.store_bench import HOUR, LEFT, NODE, OTHER, START, Bench, ended, opening, retried
 from tests.contract.test_store_overlap import bench_term, open_row, row_of
 
@@ -26,7 +26,7 @@ def follow(
 
 
 def marked(store: Store) -> list[RunKey]:
-    keys = sorted(store.follow_look().keys)
+    keys = sorted(run.key for run in store.follow_look().ended)
     assert store.poll(NODE, ["default"]).follow == bool(keys)
     return keys
 
@@ -37,7 +37,7 @@ def test_an_end_is_marked_where_something_follows(bench: Bench, store: Store) ->
     store.finish(NODE, [ended(watched), ended(alone)])
     assert marked(store) == [watched]
     assert store.follow_look().digest == store.poll(NODE, []).digest
-    store.followed([watched])
+    store.followed(store.follow_look().ended)
     assert marked(store) == []
 
 
@@ -107,7 +107,7 @@ def _missed(bench: Bench) -> RunKey:
 def test_every_statement_that_ends_a_run_marks_it(bench: Bench, store: Store, end: Any) -> None:
     follow(bench, (1, 9))
     key = end(bench)
-    assert list(store.follow_look().keys) == [key]
+    assert [run.key for run in store.follow_look().ended] == [key]
 
 
 # who follows whom
@@ -122,7 +122,7 @@ def test_what_ended_before_there_was_a_follower_is_marked_from_its_first_instant
     assert marked(store) == []
     assert follow(bench, (1, 9), since=old.fire_at)
     assert marked(store) == [new]
-    store.followed([new])
+    store.followed([Candidate(new, 1)])
     assert follow(bench, (1, 9), since=0)
     assert marked(store) == []
 
@@ -293,3 +293,14 @@ def test_what_ended_before_its_instant_is_followed_at_once(bench: Bench, store: 
     row = open_row(bench, RunKey(bench.now + HOUR, 9), "allow")
     assert store.open_followers(NODE, [row]) == 1
     assert bench.status(row.key) == "queued"
+
+
+def test_a_mark_made_since_the_look_stays(bench: Bench, store: Store) -> None:
+    follow(bench, (1, 9))
+    key = bench.running(1)
+    store.finish(NODE, [ended(key, status="failed")])
+    before = store.follow_look().ended
+    bench.change_run(key, status="running", attempt=2, follow=None)  # retried, and pulled
+    store.finish(NODE, [ended(key, 2)])
+    store.followed(before)
+    assert marked(store) == [key]

@@ -454,9 +454,9 @@ GROUP BY q.queue
 -- name: follow_look
 -- Ended runs whose followers were not looked at, and the digest of the schedules by which to judge: one snapshot of both.
 -- Without such runs one row, its fire_at NULL.
-SELECT d.digest, r.fire_at, r.schedule_id, r.shard
+SELECT d.digest, r.fire_at, r.schedule_id, r.shard, r.attempt
 FROM schedule_digest d
-LEFT JOIN (SELECT w.fire_at, w.schedule_id, w.shard FROM runs w FORCE INDEX (wants) WHERE w.wants = 'follow' LIMIT :limit) r ON TRUE
+LEFT JOIN (SELECT w.fire_at, w.schedule_id, w.shard, w.attempt FROM runs w FORCE INDEX (wants) WHERE w.wants = 'follow' LIMIT :limit) r ON TRUE
 
 -- name: fire_runs
 -- Every run of some fires. rows: fire_at, schedule_id.
@@ -465,11 +465,12 @@ FROM JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]
 JOIN runs u ON u.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND u.schedule_id = j.s
 
 -- name: followed
--- Take the marks off. rows: fire_at, schedule_id, shard.
-UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]')) j
+-- Take the marks off, but of runs that were retried and have ended again since they were looked at.
+-- rows: fire_at, schedule_id, shard, attempt.
+UPDATE JSON_TABLE(:rows, '$[*]' COLUMNS (f BIGINT PATH '$[0]', s BIGINT PATH '$[1]', k INT PATH '$[2]', a INT PATH '$[3]')) j
 STRAIGHT_JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, j.f, TIMESTAMP'1970-01-01 00:00:00') AND r.schedule_id = j.s AND r.shard = j.k
 SET r.follow = NULL
-WHERE r.follow = 1
+WHERE r.follow = 1 AND r.attempt = j.a
 
 -- name: reopen_followers
 -- Followers that were skipped because of upstreams that were retried: as new rows that the nodes have yet to dress.

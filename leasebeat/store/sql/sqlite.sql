@@ -475,9 +475,9 @@ GROUP BY q.queue
 
 -- name: follow_look
 -- Ended runs whose followers were not looked at, and the digest by which to judge; without any one row, its fire_at NULL.
-SELECT d.digest, marked.fire_at, marked.schedule_id, marked.shard
+SELECT d.digest, marked.fire_at, marked.schedule_id, marked.shard, marked.attempt
 FROM schedule_digest d
-LEFT JOIN (SELECT fire_at, schedule_id, shard FROM runs WHERE follow = 1 LIMIT :limit) marked ON TRUE
+LEFT JOIN (SELECT fire_at, schedule_id, shard, attempt FROM runs WHERE follow = 1 LIMIT :limit) marked ON TRUE
 
 -- name: fire_runs
 -- Every run of some fires.
@@ -485,10 +485,11 @@ SELECT u.fire_at, u.schedule_id, u.shard, u.status, u.shards, u.reason_code
 FROM json_each(:rows) j CROSS JOIN runs u ON u.fire_at = utc_text(j.value ->> 0) AND u.schedule_id = j.value ->> 1
 
 -- name: followed
--- Take the marks off.
-WITH sent AS MATERIALIZED (SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard FROM json_each(:rows))
+-- Take the marks off, but of runs that have ended again since they were looked at.
+WITH sent AS MATERIALIZED (SELECT utc_text(value ->> 0) AS fire_at, value ->> 1 AS schedule_id, value ->> 2 AS shard,
+                           value ->> 3 AS attempt FROM json_each(:rows))
 UPDATE runs AS r SET follow = NULL FROM sent j
-WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard AND r.follow = 1
+WHERE r.fire_at = j.fire_at AND r.schedule_id = j.schedule_id AND r.shard = j.shard AND r.follow = 1 AND r.attempt = j.attempt
 
 -- name: reopen_followers
 -- As new rows that the nodes have yet to dress.

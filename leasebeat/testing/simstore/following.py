@@ -9,6 +9,7 @@ from leasebeat.model.instant import Instant
 from leasebeat.model.run import RunKey
 from leasebeat.store.base import (
     BATCH,
+    Candidate,
     Edge,
     FireRun,
     FollowLook,
@@ -27,7 +28,8 @@ class FollowStatements(SweepStatements):
     """Who follows whom, and what was followed."""
 
     def follow_look(self) -> FollowLook:
-        return FollowLook(self.schedules.digest, tuple(self.runs.following)[:BATCH])
+        marked = tuple(self.runs.following.values())[:BATCH]
+        return FollowLook(self.schedules.digest, tuple(Candidate(run.key, run.attempt) for run in marked))
 
     def fire_runs(self, fires: Sequence[Fire]) -> list[FireRun]:
         found = [run for fire in fires for run in self.runs.fires.get(fire, {}).values()]
@@ -101,14 +103,15 @@ class FollowStatements(SweepStatements):
             txn.release()
         return len(found)
 
-    def followed(self, keys: Sequence[RunKey]) -> Statement[None]:
+    def followed(self, ended: Sequence[Candidate]) -> Statement[None]:
         txn = self.begin()
         try:
             yield GAP
-            yield from txn.take(run_locks(sorted(keys)))
+            yield from txn.take(run_locks(sorted(looked.key for looked in ended)))
             yield GAP
-            for key in keys:
-                if (run := self.runs.following.get(key)) is not None:
+            for looked in ended:
+                run = self.runs.following.get(looked.key)
+                if run is not None and run.attempt == looked.attempt:
                     self.runs.alter(run, follow=None)
         finally:
             txn.release()
