@@ -12,15 +12,17 @@ from leasebeat.cli.columns import COLUMNS, Columns, assignments, read
 from leasebeat.cli.exits import DONE, Usage
 from leasebeat.cli.moments import length
 from leasebeat.cli.options import COMMON, Common, desk_of, flag
-from leasebeat.cli.output import Column, plain, print_json, print_line, print_table, seconds
+from leasebeat.cli.output import Column, note, plain, print_json, print_line, print_table, seconds
 from leasebeat.cli.queues import pause_queues
 from leasebeat.cli.select import is_pattern, named
 from leasebeat.cli.upcoming import Standing, next_of, note_hints, standings, why_never
+from leasebeat.errors import Refused
 from leasebeat.model.instant import SECOND, Instant, to_text
 from leasebeat.node.judge import judge
 from leasebeat.store.session import Record
 
 if TYPE_CHECKING:
+    from leasebeat.model.schedule import Schedule
     from leasebeat.store.desk import Desk
 
 __all__ = ["add", "edit", "list_", "next_texts", "pause", "remove", "resume", "schedule_record"]
@@ -58,10 +60,27 @@ def add(
     with desk_of(common) as desk:
         when = cron if delay is None else _once(desk.now() + length("--in", delay))
         values = read({"name": name, "cron": when or "", "command": command, **columns.given()})
-        judge({"id": 0, **values})
+        _check_graph(desk, judge({"id": 0, **values}))
         desk.add(values, replace=replace)
         _tell(desk, name, "added", common)
     return DONE
+
+
+def _check_graph(desk: Desk, wanted: Schedule) -> None:
+    """Refuse a follower that can never follow; names may be written before what they name."""
+    if not wanted.after:
+        return
+    from leasebeat.node.graph import graph_between
+
+    rows = desk.schedules()
+    among = {one.id: one for each in standings(desk, rows) if (one := each.schedule) is not None}
+    among = {number: one for number, one in among.items() if one.name != wanted.name} | {wanted.id: wanted}
+    unknown = [name for name in wanted.after if name not in {row["name"] for row in rows} - {wanted.name}]
+    problem = graph_between(among).problems.get(wanted.id)
+    if problem and not unknown:
+        raise Refused(problem)
+    for name in unknown:
+        note(f"note: no schedule is called {name!r} yet: until there is one, this does not run")
 
 
 def _once(at: Instant) -> str:
@@ -97,7 +116,9 @@ def edit(
     values = read(texts)
     with desk_of(common) as desk:
         row = desk.schedule(name)
-        judge({**row, **values})
+        wanted = judge({**row, **values})
+        if "after" in values:
+            _check_graph(desk, wanted)
         desk.edit(name, values, row["version"])
         _tell(desk, str(values.get("name", name)), "changed", common)
     return DONE

@@ -77,6 +77,8 @@ def _standing(row: Record, newest: Version | None) -> Standing:
     problem = problem_of(row | {"problem": None} if stale else row)
     if problem is None:
         return Standing(None, judge(row), None)
+    if _own_problem(row) is None:  # it is among others that it cannot stand: no version of it follows them
+        return Standing(problem, None, 0)
     if newest is None or newest.deleted or not newest.runs_as or newest.definition is None:
         return Standing(problem, None, 0)
     return Standing(problem, _good(newest.definition, row["ends_at"]), newest.runs_as)
@@ -93,8 +95,10 @@ def _good(definition: str, ends_at: Instant | None) -> Schedule | None:
 
 def problem_of(row: Record) -> str | None:
     """Why a row of `Desk.schedules` cannot be used: as the nodes found it, or as we do before they look."""
-    if row["problem"]:
-        return str(row["problem"])
+    return str(row["problem"]) if row["problem"] else _own_problem(row)
+
+
+def _own_problem(row: Record) -> str | None:
     try:
         judge(row)
     except DefinitionError as problem:
@@ -128,6 +132,8 @@ def note_hints(cron: str) -> None:
 def why_never(schedule: Schedule | None) -> str:
     """Why there is no next instant."""
     trigger = trigger_for(schedule) if schedule else None
+    if schedule and schedule.after:
+        return f"it fires at the instants of {' and '.join(schedule.after)}"
     if isinstance(trigger, ManualTrigger):
         return "it fires only when run by hand"
     if isinstance(trigger, AtTrigger) and schedule and schedule.starts_at is schedule.ends_at is None:

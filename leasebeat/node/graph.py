@@ -37,11 +37,17 @@ class Graph:
 
 def graph_of(entries: Sequence[Entry]) -> Graph:
     """The graph of all schedules that are there; a broken row stands for its last good version."""
-    schedules = {
-        entry.version.schedule_id: entry.schedule
-        for entry in entries
-        if entry.schedule is not None and not entry.version.deleted
-    }
+    return graph_between(
+        {
+            entry.version.schedule_id: entry.schedule
+            for entry in entries
+            if entry.schedule is not None and not entry.version.deleted
+        }
+    )
+
+
+def graph_between(schedules: Mapping[int, Schedule]) -> Graph:
+    """The graph of these schedules, by id."""
     ids = {schedule.name: schedule_id for schedule_id, schedule in schedules.items()}
     after = {
         schedule_id: [ids[name] for name in schedule.after if name in ids]

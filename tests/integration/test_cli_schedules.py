@@ -107,6 +107,34 @@ def test_edit_to_something_unusable_is_refused(three: Commands) -> None:
     assert three.json("show", "backup")["timezone"] == "UTC"
 
 
+def test_a_follower_of_upstreams_that_never_meet_is_refused_with_the_paths(lb_on_sqlite: Commands) -> None:
+    lb = lb_on_sqlite
+    for name, hour in (("three", 3), ("four", 4)):
+        lb.json("add", name, "--cron", f"0 {hour} * * *", "--command", "true")
+    apart = lb("add", "never", "--cron", "@manual", "--command", "true", "--after", '["three", "four"]')
+    assert (apart.code, lb.sql("SELECT name FROM schedules WHERE name = 'never'")) == (4, [])
+    assert "its upstreams never share an instant: three and four" in apart.err
+
+
+def test_a_follower_that_closes_a_cycle_is_refused_with_the_path(lb_on_sqlite: Commands) -> None:
+    lb = lb_on_sqlite
+    first = lb("add", "a", "--cron", "@manual", "--command", "true", "--after", '["b"]')
+    assert first.code == 0
+    assert "no schedule is called 'b' yet" in first.err
+    assert "it fires at the instants of b" in first.out
+    closing = lb("add", "b", "--cron", "@manual", "--command", "true", "--after", '["a"]')
+    assert (closing.code, "b -> a -> b" in closing.err) == (4, True)
+
+
+def test_edit_refuses_what_would_close_a_cycle_too(lb_on_sqlite: Commands) -> None:
+    lb = lb_on_sqlite
+    lb.json("add", "a", "--cron", "@manual", "--command", "true")
+    lb.json("add", "b", "--cron", "@manual", "--command", "true", "--after", '["a"]')
+    closing = lb("edit", "a", "--after", '["b"]')
+    assert (closing.code, "a -> b -> a" in closing.err) == (4, True)
+    assert lb.json("show", "a")["after"] is None
+
+
 def test_list_takes_a_pattern(three: Commands) -> None:
     assert [row["name"] for row in three.json("list")] == ["backup", "billing/close", "billing/open"]
     assert [row["name"] for row in three.json("list", "billing/*")] == ["billing/close", "billing/open"]
