@@ -152,7 +152,8 @@ def run(words: Sequence[str]) -> int:
 def _not_read(problem: CoercionError) -> Usage:
     """The same in our words where a number was expected; the parser speaks of types."""
     if problem.target_type is int and problem.token is not None:
-        return Usage(f"{problem.token.keyword} {problem.token.value!r}: expected a whole number")
+        named = problem.token.keyword or (problem.argument.name if problem.argument else "number")
+        return Usage(f"{named} {problem.token.value!r}: expected a whole number")
     return Usage(f"{problem} (leasebeat --help tells more)")
 
 

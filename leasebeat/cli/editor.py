@@ -97,7 +97,7 @@ def _check_still(desk: Desk, row: Record, path: Path, problem: Exception) -> Non
 
 
 def _changes(first: str, said: str, timezone: str) -> dict[str, SqlValue]:
-    before, after = toml.parsed("it", first), toml.parsed("it", said)
+    before, after = toml.parsed("the row", first), toml.parsed("the row", said)
     changed: dict[str, Any] = {
         name: v for name, v in after.items() if name not in before or before[name] != v
     }
@@ -105,7 +105,7 @@ def _changes(first: str, said: str, timezone: str) -> dict[str, SqlValue]:
     defaults = toml.DEFAULTS | {"timezone": timezone}
     if missing := [name for name in gone if name not in defaults]:
         raise Usage(f"{', '.join(missing)}: a schedule cannot be without it")
-    return {name: defaults[name] for name in gone} | toml.values_of("it", changed)
+    return {name: defaults[name] for name in gone} | toml.values_of("the row", changed)
 
 
 def _with_problem(said: str, wrong: str) -> str:

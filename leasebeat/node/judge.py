@@ -113,7 +113,7 @@ def _out_of_bounds(schedule: Schedule) -> Iterator[str]:
     for column, (least, most) in BOUNDS.items():
         value = getattr(schedule, column)
         if value is not None and not least <= value <= most:
-            yield f"{column} = {value!r} is out of bounds; expected {least:g} to {most:g}"
+            yield f"{column} = {value:,.10g} is out of bounds; expected {least:,.10g} to {most:,.10g}"
 
 
 def _calendar(schedule: Schedule) -> Iterator[str]:
