@@ -96,9 +96,9 @@ def look_at_redis(settings: Settings) -> dict[str, str]:
     """What Redis says of itself (INFO), for `doctor`; nothing if there is none. Raises GateUnavailable."""
     if not settings.redis.url:
         return {}
-    from leasebeat.gate.link import RedisServer
+    from leasebeat.gate.link import TIMEOUT_S, RedisServer
 
-    link = RedisServer(settings.redis.url).connect()
+    link = RedisServer(settings.redis.url, TIMEOUT_S).connect()
     try:
         said = link.call("INFO")
     finally:

@@ -39,7 +39,7 @@ class RedisServer:
     `timeout_s` is how long to wait for a connection, and for each reply.
     """
 
-    def __init__(self, url: str, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, url: str, timeout_s: float) -> None:
         driver: Any = import_module("redis.connection")
         self._errors: tuple[type[Exception], ...] = (import_module("redis.exceptions").RedisError, OSError)
         scheme = url.partition("://")[0]

@@ -59,7 +59,7 @@ class RedisGate:
     """
 
     def __init__(self, url: str, installation: str, runtime: Runtime, ttl_s: float = 10.0) -> None:
-        self._server = RedisServer(url)
+        self._server = RedisServer(url, TIMEOUT_S)
         self._runtime = runtime
         self._prefix = f"lb:{installation}"
         self._ttl_ms = max(1, round(ttl_s * 1000))

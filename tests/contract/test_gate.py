@@ -105,7 +105,6 @@ class Proxy:
 @pytest.fixture
 def make_gate(own_redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeGate]:
     # A loaded machine may take longer than the real time-out to do what is not the test's subject.
-    monkeypatch.setattr("leasebeat.gate.link.TIMEOUT_S", PATIENCE_S)
     monkeypatch.setattr("leasebeat.gate.redis.TIMEOUT_S", PATIENCE_S)
     gates: list[RedisGate] = []
 

@@ -337,7 +337,9 @@ def test_d9_no_assignment_reads_what_another_one_writes() -> None:
     assert len(updates) > 10
     for name, text in updates.items():
         assignments = re.sub(
-            r"'[^']*'|%\(\w+\)s|\bj\.\w+", "", text.partition("SET ")[2].partition("\nWHERE ")[0]
+            r"'[^']*'|%\(\w+\)s|\bj\.\w+",
+            "",
+            re.split(r"(?<!CHARACTER )SET ", text)[1].partition("\nWHERE ")[0],
         )
         sides = [part.split("=", 1) for part in re.split(r",\s*(?=(?:r\.)?\w+ +=)", assignments)]
         written = {left.strip().removeprefix("r.") for left, _ in sides}

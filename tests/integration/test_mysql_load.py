@@ -98,7 +98,12 @@ def one_fire(store: SqlStore, node: str, version: Version, number: int) -> int:
         key = RunKey(instant, version.schedule_id)
         store.start(node, [taken(key)])
         return again(lambda: store.finish(node, [FinishRow(key, 1, "succeeded")]))
-    return again(lambda: store.claim_rest(node, instant, rows))
+    count = again(lambda: store.claim_rest(node, instant, rows))
+    if any(
+        answer.answer == "mine" for answer in store.claim_answer(node, instant, rows)
+    ):  # it was free again
+        again(lambda: store.finish(node, [FinishRow(RunKey(instant, version.schedule_id), 1, "succeeded")]))
+    return count
 
 
 def _overlaps(fleet: Fleet) -> int:
