@@ -123,7 +123,7 @@ class Audit:
             if self._too_old(node_id, look):
                 return Turn()
             self._begin_term(look)
-        self._links.write(node_id, look.term)
+        self._links.write(node_id, look.term, look.now)
         opened, pause = self._after_end.open_due(node_id, look.now)
         if opened:
             self._queued()

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from leasebeat.logs import event
+from leasebeat.model.instant import DAY, Instant, Micros
 from leasebeat.node.catalog import Catalog
 from leasebeat.node.follow import Graphs
 from leasebeat.store.base import Edge, FollowProblem, Store
+
+_LONGEST_GAP: Micros = DAY
+"""No younger run is ever removed."""
 
 
 class Links:
@@ -27,13 +31,13 @@ class Links:
         """Another node may have written since."""
         self._written = None
 
-    def write(self, node_id: str, term: int) -> None:
-        """Make the store say what the graph says. A term that is over writes nothing."""
+    def write(self, node_id: str, term: int, now: Instant) -> None:
+        """Make the store say what the graph says at store time `now`. A term that is over writes nothing."""
         graph = self._graphs.graph
         if self._written is graph:
             return
         edges = [
-            Edge(upstream, follower, self._since(follower))
+            Edge(upstream, follower, self._since(follower, now))
             for follower, upstreams in sorted(graph.upstreams.items())
             for upstream in upstreams
         ]
@@ -45,9 +49,13 @@ class Links:
             self._written = graph
             self._tell(dict(graph.problems))
 
-    def _since(self, follower: int) -> int:
+    def _since(self, follower: int, now: Instant) -> Instant:
+        """From when on a new edge's upstream counts. An edge may have been there before, until a name was
+        changed and changed back: of older fires the followers' rows may have been removed, which would
+        run again.
+        """
         entry = self._catalog.get(follower)
-        return entry.version.valid_from if entry else 0
+        return max(entry.version.valid_from if entry else 0, now - _LONGEST_GAP)
 
     def _version(self, follower: int) -> int:
         entry = self._catalog.get(follower)

@@ -141,9 +141,8 @@ class Purge:
 
         Who else may be doing this now: any node that polls. What is dressed already stays as it is.
         """
-        found = places(schedule, key.fire_at, self._standing.ranking)
-        if key.shard:
-            found = [place for place in found if place.shard == key.shard]
+        every = places(schedule, key.fire_at, self._standing.ranking)
+        found = [place for place in every if place.shard == key.shard] if key.shard else every
         if not found and schedule.route == "all" and not key.shard:
             self._settle(key, ReasonCode.NO_NODE, "no live node served the queue", "missed")
             return
@@ -153,7 +152,7 @@ class Purge:
             return
         if len(found) > 1:
             self._store.fan_out(key, found[1:])
-        rows = [_dressed(key._replace(shard=place.shard), entry, place, len(found)) for place in found]
+        rows = [_dressed(key._replace(shard=place.shard), entry, place, len(every)) for place in found]
         try:
             self._store.dress(rows)
         except Duplicate:
