@@ -81,13 +81,17 @@ def test_a_lane_that_is_too_full() -> None:
 
 
 def test_a_lane_out_of_order() -> None:
-    rows = [row(lane="one", status="queued"), row(LATER, lane="one")]
-    journal = [
-        opened(10),
-        opened(20, key=LATER, ready_at=LATER.fire_at),
-        change(60, "queued", "running", key=LATER, ready_at=LATER.fire_at, writer=None),
-    ]
-    assert objections(journal, rows, lane="one", overlap="allow") == {"lanes keep their order"}
+    keys = [KEY, LATER, RunKey(KEY.fire_at + 20 * SECOND, 1)]
+    rows = [row(key, lane="one", status="queued") for key in keys]
+    journal = [opened(10 + 10 * n, key=key, ready_at=key.fire_at) for n, key in enumerate(keys)]
+    passed, again = (
+        change(seconds, "queued", "running", key=key, ready_at=key.fire_at, writer=None)
+        for seconds, key in zip((60, 80), keys[1:], strict=True)
+    )
+    assert objections([*journal, passed], rows, lane="one", overlap="allow") == set()
+    assert objections([*journal, passed, again], rows, lane="one", overlap="allow") == {
+        "lanes keep their order"
+    }
 
 
 def test_a_fire_that_lacks_a_shard() -> None:

@@ -18,6 +18,10 @@ OVERLOOKED: Micros = 20 * SECOND
 """A look at the queue and the pull that follows it may lie this far apart, on rough links."""
 
 
+LOCKED: Micros = 15 * SECOND
+"""No statement holds a row for longer."""
+
+
 def lanes_keep_their_size(evidence: Evidence) -> Iterator[Violation]:
     """Tasks of a lane that run at once; those that outlive a lost node (`finish`) excepted."""
     running: dict[str, dict[tuple[RunKey, int], TaskBegin]] = defaultdict(dict)
@@ -40,9 +44,10 @@ def lanes_keep_their_size(evidence: Evidence) -> Iterator[Violation]:
 
 @dataclass(slots=True)
 class _Lane:
-    """The runs of a lane that wait, each with when it was committed so."""
+    """The runs of a lane that wait: when each was committed so, and when the first one overtook it."""
 
     waiting: dict[RunKey, RunChange] = field(default_factory=dict[RunKey, RunChange])
+    overtaken: dict[RunKey, Instant] = field(default_factory=dict[RunKey, Instant])
 
 
 def lanes_keep_their_order(evidence: Evidence) -> Iterator[Violation]:
@@ -65,13 +70,17 @@ def lanes_keep_their_order(evidence: Evidence) -> Iterator[Violation]:
             continue
         lane = lanes[run.lane]
         lane.waiting.pop(entry.key, None)
+        lane.overtaken.pop(entry.key, None)
         if entry.status == "queued":
             lane.waiting[entry.key] = entry
         elif entry.status == "running":
             for key, since in lane.waiting.items():
                 other = evidence.rows[key]
                 edited = paused_at.get(key.schedule_id, 0)
-                if edited < since.at and _was_first(evidence, entry, run, other, since, serials):
+                if edited >= since.at or not _was_first(evidence, entry, run, other, since, serials):
+                    continue
+                # Passed over while another node's statement has it locked; but not again and again.
+                if entry.at - lane.overtaken.setdefault(key, entry.at) > LOCKED:
                     what = f"{key_of(entry.key)} began before {key_of(key)} in lane {run.lane}"
                     yield Violation("lanes keep their order", what, entry.at)
 

@@ -80,8 +80,8 @@ def the_newest_replaces(evidence: Evidence) -> Iterator[Violation]:
             continue
         run = evidence.rows[entry.key]
         schedule = evidence.schedule(run.version)
-        if schedule.get("overlap") != "replace":
-            continue
+        if schedule.get("overlap") != "replace" or run.origin == "manual":
+            continue  # what was put in by hand wants its serial only when it is dressed
         runs = open_runs[_serial(evidence, run, schedule)]
         if entry.status not in ("queued", "running"):
             runs.pop(entry.key, None)
