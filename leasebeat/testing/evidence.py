@@ -32,6 +32,7 @@ __all__ = [
     "executions",
     "findings",
     "second_keys",
+    "take_overs",
     "wall_clock_lead",
 ]
 
@@ -119,8 +120,12 @@ class Evidence:
     deaths: Mapping[str, Death] = field(default_factory=dict[str, Death])
 
 
-def findings(evidence: Evidence) -> list[str]:
-    """Everything that must not have happened, a sentence each."""
+def findings(evidence: Evidence, *, prompt: bool = True) -> list[str]:
+    """Everything that must not have happened, a sentence each.
+
+    Without `prompt` take-overs may be late: where several die within one lease, whoever came after the
+    first death purges only after it has watched for a whole lease.
+    """
     found = executions(evidence.lines)
     checks: tuple[Callable[[Evidence, list[Execution]], Iterable[str]], ...] = (
         _rows,
@@ -131,9 +136,9 @@ def findings(evidence: Evidence) -> list[str]:
         _unrecorded,
         _late_writes,
         _early,
-        _take_overs,
         _living_purged,
         _lost,
+        *([_take_overs] if prompt else []),
     )
     return [sentence for check in checks for sentence in check(evidence, found)]
 
@@ -299,17 +304,22 @@ def _early(evidence: Evidence, found: list[Execution]) -> Iterator[str]:
             yield f"{execution.key} began early"
 
 
-def _take_overs(evidence: Evidence, _: list[Execution]) -> Iterator[str]:
-    """The next attempt is given out within three beats and 2 s of the dead node's last beat."""
+def take_overs(evidence: Evidence) -> Iterator[tuple[AttemptRow, NodeRow, Micros]]:
+    """Attempts of dead nodes that others went on with: of which node, how long after its last beat."""
     given = {(attempt.key, attempt.attempt): attempt.claimed_at for attempt in evidence.attempts}
     given |= {(run.key, run.attempt): run.claimed_at for run in evidence.runs}
     purged = {node.id: node for node in evidence.nodes if node.state == "purged"}
     for attempt in evidence.attempts:
         node = purged.get(attempt.node_id or "")
         again = given.get((attempt.key, attempt.attempt + 1))
-        if node is None or again is None:
-            continue
-        took, bound = again - node.beat_at, round(3 * node.beat_s * SECOND) + TAKE_OVER
+        if node is not None and again is not None:
+            yield attempt, node, again - node.beat_at
+
+
+def _take_overs(evidence: Evidence, _: list[Execution]) -> Iterator[str]:
+    """The next attempt is given out within three beats and 2 s of the dead node's last beat."""
+    for attempt, node, took in take_overs(evidence):
+        bound = round(3 * node.beat_s * SECOND) + TAKE_OVER
         if took > bound:
             yield (
                 f"{attempt.key} was taken over {took / SECOND:.3f} s after the last beat of {node.name},"

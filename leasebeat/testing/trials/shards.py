@@ -13,7 +13,7 @@ from random import Random
 
 from leasebeat.model.instant import SECOND, Instant
 from leasebeat.model.run import parse_key
-from leasebeat.testing.evidence import Evidence, executions
+from leasebeat.testing.evidence import Evidence, executions, take_overs
 from leasebeat.testing.fleet import Fleet, in_window, sleep_until
 from leasebeat.testing.mysql import MySQL
 from leasebeat.testing.private import PrivateMysql
@@ -42,6 +42,7 @@ class ShardsResult:
     kills: int
     quiet: list[tuple[int, ...]]  #: for each fire before the kills, how many shards ran on each node
     taken_over: list[int]  #: for each death, the runs that went on as their next attempt
+    slowest_s: float  #: from the last beat of a node that died to the next attempt
     heirs: list[int]  #: for each such death, on how many nodes they did
     findings: list[str]
 
@@ -58,6 +59,7 @@ class ShardsResult:
             f"{what}, {self.executions} executions, rows {self.statuses}",
             f"{even}, differ by {self.uneven_pct:.1f} % at most",
             f"runs taken over at each death {self.taken_over}, by so many nodes {self.heirs}",
+            f"slowest take-over {self.slowest_s:.2f} s after the last beat",
             *(self.findings or ["the checker found nothing"]),
         ]
 
@@ -109,6 +111,7 @@ def _result(fleet: Fleet, plays: Sequence[Play], noise: Instant) -> ShardsResult
         kills=len(fleet.deaths),
         quiet=[counts for at, counts in _per_node(evidence) if at < noise],
         taken_over=[len(nodes) for nodes in again],
+        slowest_s=max((took for _, _, took in take_overs(evidence)), default=0) / SECOND,
         heirs=[len(set(nodes)) for nodes in again],
         findings=steps.findings(fleet.folder, plays, evidence),
     )

@@ -161,7 +161,7 @@ def findings(folder: Path, plays: Sequence[Play], evidence: Evidence) -> list[st
     by_name = {step.name: step for steps, _ in plays for step in steps}
     found = executions(evidence.lines)
     return [
-        *checker.findings(evidence),
+        *checker.findings(evidence, prompt=False),
         *_ended_otherwise(ends, evidence),
         *_never_ended(ends, evidence, found),
         *_out_of_order(by_name, found),

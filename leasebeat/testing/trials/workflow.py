@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 
 from leasebeat.model.instant import SECOND
-from leasebeat.testing.evidence import executions
+from leasebeat.testing.evidence import executions, take_overs
 from leasebeat.testing.fleet import Fleet, in_window, sleep_until
 from leasebeat.testing.mysql import MySQL
 from leasebeat.testing.private import PrivateMysql
@@ -54,6 +54,7 @@ class WorkflowResult:
     executions: int
     kills: int
     taken_over: int  #: attempts of nodes that died, given out again
+    slowest_s: float  #: from the last beat of a node that died to the next attempt
     settled_s: float  #: from the last instant to the end of the last step
     findings: list[str]
 
@@ -62,6 +63,7 @@ class WorkflowResult:
         return [
             f"{self.instants} instants of {len(STEPS)} steps, {self.kills} kills: {self.due} rows due",
             f"{self.executions} executions, rows {self.statuses}, {self.taken_over} attempts taken over",
+            f"slowest take-over {self.slowest_s:.2f} s after the last beat",
             f"all settled {self.settled_s:.1f} s after the last instant",
             *(self.findings or ["the checker found nothing"]),
         ]
@@ -87,14 +89,15 @@ def run(folder: Path, server: MySQL, redis_url: str, instants: int, times: int, 
 def _result(fleet: Fleet, play: Play) -> WorkflowResult:
     evidence = fleet.collect(steps.due([play]))
     _, instants = play
-    purged = {node.id for node in evidence.nodes if node.state == "purged"}
+    took = [each for _, _, each in take_overs(evidence)]
     return WorkflowResult(
         instants=len(instants),
         due=len(evidence.due),
         statuses=fleet.counts(),
         executions=len(executions(evidence.lines)),
         kills=len(fleet.deaths),
-        taken_over=sum(attempt.node_id in purged for attempt in evidence.attempts),
+        taken_over=len(took),
+        slowest_s=max(took, default=0) / SECOND,
         settled_s=(max(run.finished_at or 0 for run in evidence.runs) - instants[-1]) / SECOND,
         findings=steps.findings(fleet.folder, [play], evidence),
     )
