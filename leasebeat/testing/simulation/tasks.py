@@ -195,8 +195,10 @@ class Guardian:
         if self._kernel.now < self._deadline:
             return
         for task in list(self._tasks.values()):
-            if task.launch.leashed and task.stopped is None:
-                self._kill_later(task, Outcome(OutcomeKind.LOST, None, ReasonCode.LEASE_LOST), 0)
+            if task.launch.leashed:  # also one that is being asked to end, within its grace
+                self._kill_later(
+                    task, task.stopped or Outcome(OutcomeKind.LOST, None, ReasonCode.LEASE_LOST), 0
+                )
 
 
 class SimLeash:
