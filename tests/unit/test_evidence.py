@@ -192,6 +192,7 @@ def test_a_late_take_over_is_found() -> None:
     assert only(replace(history, runs=late)) == (
         f"{KEYS[2]} was taken over 8.100 s after the last beat of b, later than 8 s"
     )
+    assert findings(replace(history, runs=late), prompt=False) == []
 
 
 def test_the_purge_of_a_living_node_is_found() -> None:
