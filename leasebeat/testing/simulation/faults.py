@@ -53,6 +53,8 @@ def crash_at_a_point(world: World, random: Random) -> None:
 def crash_all(world: World, random: Random) -> None:
     """A power cut in the rack: all workers at once, sometimes for so long that a catch-up follows."""
     long = "catch-up" in world.features and random.random() < 0.5
+    if long:
+        world.disturb(130 * SECOND)  # whoever comes back first watches the others alone
     for machine in world.machines:
         machine.crash()
         if long:
