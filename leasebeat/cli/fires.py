@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from leasebeat.cli.output import Column, plain
 from leasebeat.explain.present import WORST
-from leasebeat.model.instant import SECOND
+from leasebeat.model.instant import SECOND, to_text
 from leasebeat.model.run import RunKey, Status, key_text
 from leasebeat.store.session import Record
 
@@ -25,6 +25,17 @@ RUN_COLUMNS = [
 ]
 
 _MOST_ROWS = 100_000
+_OF_ONE_PART = (
+    "node",
+    "node_id",
+    "pinned_node_id",
+    "exit_code",
+    "result",
+    "reason_code",
+    "serial",
+    "serial_held",
+)
+"""What each part of a fire has for itself."""
 
 
 def run_record(row: Record) -> dict[str, object]:
@@ -37,7 +48,11 @@ def run_cells(record: Mapping[str, Any]) -> list[object]:
     """The cells of a run, or of a fire, under `RUN_COLUMNS`."""
     duration = record["duration_s"]
     took = None if duration is None else f"{duration:.1f}s"
-    return [record["key"], record["status"], record["node"], took, record["reason"] or record["reason_code"]]
+    # What a running one has there is how the attempt before it ended.
+    again = record["status"] == Status.RUNNING and record["node"] and record["attempt"] > 1
+    why = record["reason"] or record["reason_code"]
+    told = f"attempt {record['attempt']}; before: {why}" if again and why else why
+    return [record["key"], record["status"], record["node"], took, told]
 
 
 def fire_records(desk: Desk, look: Callable[[int], Sequence[Record]], count: int) -> list[dict[str, object]]:
@@ -64,7 +79,8 @@ def parts_record(desk: Desk, row: Record) -> dict[str, object]:
     over = began is not None and all(end is not None for end in ended)
     return run_record({**row, "shard": 0}) | {
         "status": str(min(counts, key=WORST.index)),
-        "node": None,
+        **dict.fromkeys(_OF_ONE_PART),
+        "finished_at": to_text(max(ended)) if over else None,
         "duration_s": (max(ended) - began) / SECOND if over and began is not None else None,
         "reason": ", ".join([f"{done}/{whole} succeeded", *others]),
     }

@@ -65,7 +65,12 @@ def instant(option: str, text: str) -> Instant:
 
 def moment_ago(option: str, text: str, now: Instant) -> Instant:
     """The instant that `option` was given: a length of time before `now`, or an instant. Raises Usage."""
-    return max(0, now - length(option, text)) if is_length(text) else instant(option, text)
+    if is_length(text):
+        return max(0, now - length(option, text))
+    try:
+        return readable(text)
+    except ValueError as problem:
+        raise Usage(f"{option} {text!r}: {problem}, or how long ago, like 1h30m") from problem
 
 
 def key_parts(text: str) -> tuple[str, Instant, int]:

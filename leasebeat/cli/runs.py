@@ -23,6 +23,7 @@ from leasebeat.errors import DefinitionError, NotFound
 from leasebeat.model.instant import Instant
 from leasebeat.model.node import NodeState
 from leasebeat.model.run import ENDED, RunKey, Status, key_text
+from leasebeat.node.judge import judge
 from leasebeat.runtime import SystemRuntime
 from leasebeat.store.session import Record
 
@@ -55,9 +56,12 @@ def run_now(
     """Run a schedule now, beside its fires."""
     _check_args(args)
     with desk_of(common) as desk:
-        (standing,) = standings(desk, [desk.schedule(name)])
+        row = desk.schedule(name)
+        (standing,) = standings(desk, [row])
         if standing.schedule is None:
             raise DefinitionError(f"{name!r} cannot be run: {standing.told}; mend it with `leasebeat edit`")
+        if args is not None and standing.problem is None:
+            judge({**row, "args": args})
         key = desk.run_now(name, args=args, requested_by=getpass.getuser())
         if wait:
             return _wait(desk, name, key, common)

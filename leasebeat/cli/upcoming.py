@@ -40,7 +40,8 @@ class Standing:
     @property
     def told(self) -> str:
         """The problem, and what becomes of the schedule meanwhile; empty where the row can be used."""
-        meanwhile = "its last good version keeps running" if self.good_id else "it does not run"
+        alone = "it runs only by hand" if self.schedule else "it does not run"
+        meanwhile = "its last good version keeps running" if self.good_id else alone
         return f"{self.problem}; {meanwhile}" if self.problem else ""
 
 
@@ -77,8 +78,8 @@ def _standing(row: Record, newest: Version | None) -> Standing:
     problem = problem_of(row | {"problem": None} if stale else row)
     if problem is None:
         return Standing(None, judge(row), None)
-    if _own_problem(row) is None:  # it is among others that it cannot stand: no version of it follows them
-        return Standing(problem, None, 0)
+    if _own_problem(row) is None:  # it is others that it cannot follow: no version of it does meanwhile
+        return Standing(problem, judge(row), 0)
     if newest is None or newest.deleted or not newest.runs_as or newest.definition is None:
         return Standing(problem, None, 0)
     return Standing(problem, _good(newest.definition, row["ends_at"]), newest.runs_as)

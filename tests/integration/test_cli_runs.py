@@ -147,6 +147,13 @@ def test_run_refuses_args_that_are_no_json_object(args: str, lb_on_sqlite: Comma
     assert lb_on_sqlite.json("runs") == []
 
 
+def test_run_refuses_args_that_the_kind_does_not_know(lb_on_sqlite: Commands) -> None:
+    lb_on_sqlite.json("add", "backup", "--cron", "@daily", "--command", "true")
+    refused = lb_on_sqlite("run", "backup", "--args", '{"foo": 1}')
+    assert (refused.code, "args.foo is unknown" in refused.err) == (4, True)
+    assert lb_on_sqlite.json("runs") == []
+
+
 def test_logs_in_a_pipe_are_the_bytes_that_the_task_printed(backup: Commands) -> None:
     backup.put_run("backup", AT, "failed", attempt=2)
     backup.put_output("backup", AT, 1, b"first\n")

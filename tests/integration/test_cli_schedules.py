@@ -126,6 +126,19 @@ def test_a_follower_that_closes_a_cycle_is_refused_with_the_path(lb_on_sqlite: C
     assert (closing.code, "b -> a -> b" in closing.err) == (4, True)
 
 
+def test_a_follower_of_a_name_that_is_unknown_runs_only_by_hand(lb_on_sqlite: Commands) -> None:
+    lb = lb_on_sqlite
+    lb.json("add", "a", "--cron", "@manual", "--command", "true", "--after", '["b"]')
+    lb.sql(
+        "INSERT INTO schedule_problems (schedule_id, version, problem, good_id, noticed_at)"
+        " SELECT id, 0, 'after names b', 0, '2026-11-20 03:00:00.000000' FROM schedules"
+    )
+    assert "after names b; it runs only by hand" in lb("list").out
+    assert lb("run", "a").code == 0
+    closing = lb("add", "b", "--cron", "@manual", "--command", "true", "--after", '["a"]')
+    assert (closing.code, "b -> a -> b" in closing.err) == (4, True)
+
+
 def test_edit_refuses_what_would_close_a_cycle_too(lb_on_sqlite: Commands) -> None:
     lb = lb_on_sqlite
     lb.json("add", "a", "--cron", "@manual", "--command", "true")

@@ -74,6 +74,12 @@ def test_show_of_the_key_of_many_parts_lists_them(backup: Commands) -> None:
     assert backup.json("show", f"{KEY}#3")["parts"] == []
 
 
+def test_what_one_part_has_for_itself_is_not_told_of_the_whole(backup: Commands) -> None:
+    backup.sql("UPDATE runs SET exit_code = 0, result = '{}' WHERE shard = 0")
+    whole = backup.json("show", KEY)
+    assert (whole["exit_code"], whole["result"], whole["node_id"]) == (None, None, None)
+
+
 def test_explain_answers_for_people_and_for_programs(backup: Commands) -> None:
     (told,) = backup.json("explain", "backup", "2026-11-20T03:00:00Z")
     assert (told["schedule"], told["instant"], told["code"]) == ("backup", "2026-11-20T03:00:00Z", "running")
