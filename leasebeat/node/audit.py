@@ -294,7 +294,9 @@ class Audit:
             return row
         self._spread = max(self._spread, window.now + row.delay)
         delay = self._spread - window.now
-        self._spread += SECOND // self._catch_up_per_s
+        self._spread += (
+            SECOND * 5 // (4 * self._catch_up_per_s)
+        )  # a little slower than the nodes may take them
         return replace(row, delay=delay)
 
     # edits

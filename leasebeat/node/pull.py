@@ -102,8 +102,9 @@ class Pull:
             if not reserved:
                 return 0
             limit = min(BATCH, _SURPLUS * reserved)
-            candidates = self._store.pull_look(node_id, queue, limit)
-            chosen = self._in_lanes(self._not_too_many(candidates))
+            room = self._late_room()
+            candidates = self._store.pull_look(node_id, queue, limit, late=room > 0)
+            chosen = self._in_lanes(_not_too_many(candidates, room))
             if not chosen or not self._take(node_id, chosen, reserved):
                 return 0  # others were first, or hold them now; the next poll hints again if any are left
             self._hinted = True
@@ -151,23 +152,15 @@ class Pull:
                 chosen.append(inside[candidate.lane].popleft())
         return chosen
 
-    def _not_too_many(self, candidates: Sequence[Candidate]) -> list[Candidate]:
-        """Without those of a catch-up that are more than this node's part of it at present."""
-        if not any(candidate.late for candidate in candidates):
-            return list(candidates)
+    def _late_room(self) -> int:
+        """How many runs of a catch-up this node may take now; where none, it looks again when it may."""
         now = self._standing.clock.now()
         while self._caught_up and self._caught_up[0] <= now - _CATCH_UP_WINDOW:
             self._caught_up.popleft()
         room = self._catch_up_part() - len(self._caught_up)
-        chosen: list[Candidate] = []
-        for candidate in candidates:
-            if candidate.late and room <= 0:
-                continue
-            room -= candidate.late
-            chosen.append(candidate)
-        if len(chosen) < len(candidates) and self._caught_up:
+        if self._caught_up and room <= 0:
             self.hint_at(self._caught_up[0] + _CATCH_UP_WINDOW)
-        return chosen
+        return room
 
     def _catch_up_part(self) -> int:
         poll = self._standing.poll
@@ -186,6 +179,17 @@ def _in_order(candidates: Sequence[Candidate], lane: str, slots: Sequence[str]) 
     """Those of a lane that a slot is free for, best first, each with its slot."""
     waiting = sorted((c for c in candidates if c.lane == lane), key=lambda c: (-c.priority, c.key))
     return [replace(candidate, lane_slot=slot) for candidate, slot in zip(waiting, slots, strict=False)]
+
+
+def _not_too_many(candidates: Sequence[Candidate], room: int) -> list[Candidate]:
+    """Without the runs of a catch-up for which there is no room."""
+    chosen: list[Candidate] = []
+    for candidate in candidates:
+        if candidate.late and room <= 0:
+            continue
+        room -= candidate.late
+        chosen.append(candidate)
+    return chosen
 
 
 def grants_of(node_id: str, queue: str, runs: Sequence[OwnRun]) -> list[Grant]:

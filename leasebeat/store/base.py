@@ -208,11 +208,12 @@ class Store(Protocol):
 
     def claim_answer(self, node_id: str, fire_at: Instant, rows: Sequence[ClaimRow]) -> list[ClaimAnswer]: ...
 
-    def pull_look(self, node_id: str, queue: str, limit: int) -> list[Candidate]:
+    def pull_look(self, node_id: str, queue: str, limit: int, late: bool = True) -> list[Candidate]:
         """Plain read, best first: queued, ready, dressed, not to be killed, not expired, serial free or held
         by itself, its lane not full, schedule not paused (retries and manual runs go on), queue not
         paused, not one that could not start here less than START_FAILED_AWAY ago; and not another
         node's: of `route = node:NAME`, or pinned (shards only for PINNED_AWAY, and before an attempt).
+        Without `late` none of a catch-up either.
         """
         ...
 

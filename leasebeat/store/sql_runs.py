@@ -196,7 +196,7 @@ class RunStatements(Statements):
             for record in records
         ]
 
-    def pull_look(self, node_id: str, queue: str, limit: int) -> list[Candidate]:
+    def pull_look(self, node_id: str, queue: str, limit: int, late: bool = True) -> list[Candidate]:
         """Queued runs of one queue that this node may pull, best first. A plain read: it locks nothing."""
         records = self._session.query(
             "pull_look",
@@ -206,6 +206,7 @@ class RunStatements(Statements):
             start_failed_away=START_FAILED_AWAY,
             pinned_away=PINNED_AWAY,
             reach=CLAIM_REACH,
+            late=int(late),
         )
         return [_candidate(record) for record in records]
 

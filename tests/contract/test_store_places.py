@@ -258,6 +258,7 @@ def test_what_an_audit_opened_long_after_its_instant_is_late(bench: Bench, store
     assert store.open_missing(NODE, bench_term(bench), rows, 0) == 2
     late = {candidate.key: candidate.late for candidate in store.pull_look(NODE, "default", 10)}
     assert late == {old: True, fresh: False}
+    assert [c.key for c in store.pull_look(NODE, "default", 10, late=False)] == [fresh]
     assert store.catch_up_until() == START
 
 

@@ -21,8 +21,8 @@ class Queue:
         self.candidates = candidates
         self.asked: list[RunKey] = []
 
-    def pull_look(self, node_id: str, queue: str, limit: int) -> list[Candidate]:
-        return list(self.candidates[:limit])
+    def pull_look(self, node_id: str, queue: str, limit: int, late: bool = True) -> list[Candidate]:
+        return [candidate for candidate in self.candidates if late or not candidate.late][:limit]
 
     def lane_room(self, lanes: list[str]) -> dict[str, tuple[str, ...]]:
         return {lane: (f"{lane}:0",) for lane in lanes}
@@ -68,3 +68,13 @@ def test_a_lane_starts_by_instant_whatever_was_ready_first():
     pull.hint()
     pull.run_once()
     assert store.asked == [RunKey(2, 1)]
+
+
+def test_a_catch_up_holds_up_nothing_but_itself():
+    late = [Candidate(RunKey(number, 1), 0, late=True) for number in range(200)]
+    store = Queue(*late, Candidate(RunKey(300, 2), 0))
+    pull = pulling(store, slots=20)
+    pull._caught_up.extend([100 * SECOND] * 50)
+    pull.hint()
+    pull.run_once()
+    assert store.asked == [RunKey(300, 2)]

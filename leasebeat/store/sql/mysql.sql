@@ -316,7 +316,7 @@ LEFT JOIN schedule_history h ON h.id = j.h AND h.schedule_id = j.s AND COALESCE(
 LEFT JOIN nodes n ON n.id = :node_id AND n.state = 'live' AND n.beat_at >= UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND
 
 -- name: pull_look
--- The head of one queue, best first: a plain read in the order of the index. late: of a catch-up.
+-- The head of one queue, best first: a plain read in the order of the index. late: of a catch-up; :late = 0 leaves those out.
 SELECT STRAIGHT_JOIN q.fire_at, q.schedule_id, q.shard, q.attempt, q.priority, q.lane,
        q.origin = 'audit' AND q.ready_at >= q.fire_at + INTERVAL :reach MICROSECOND AS late
 FROM runs q FORCE INDEX (pull) JOIN schedules s ON s.id = q.schedule_id
@@ -336,6 +336,7 @@ WHERE q.status = 'queued' AND q.queue = :queue AND q.ready_at <= UTC_TIMESTAMP(6
        OR (NOT EXISTS (SELECT 1 FROM runs b WHERE b.serial_held = q.serial)
            AND NOT EXISTS (SELECT 1 FROM runs e WHERE e.serial = q.serial AND e.fire_at < q.fire_at)))
   AND (q.lane IS NULL OR COALESCE(f.held, 0) < COALESCE(l.size, 1))
+  AND (:late = 1 OR q.origin <> 'audit' OR q.ready_at < q.fire_at + INTERVAL :reach MICROSECOND)
 ORDER BY q.pull_order, q.ready_at, q.fire_at, q.schedule_id, q.shard LIMIT :limit
 
 -- name: lane_room

@@ -329,6 +329,7 @@ WHERE q.status = 'queued' AND q.queue = :queue AND q.ready_at <= utc_now() AND q
   AND (q.attempt > 0 OR q.origin = 'manual' OR s.enabled = 1)
   AND NOT (q.reason_code IS 'start_failed' AND q.node_id IS :node_id AND q.ready_at > utc_in(-:start_failed_away))
   AND NOT EXISTS (SELECT 1 FROM queues p WHERE p.name = q.queue AND p.paused = 1)
+  AND (:late = 1 OR q.origin <> 'audit' OR utc_micros(q.ready_at) < utc_micros(q.fire_at) + :reach)
 ORDER BY q.pull_order, q.ready_at, q.fire_at, q.schedule_id, q.shard LIMIT :limit
 
 -- name: lane_room

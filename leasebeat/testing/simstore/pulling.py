@@ -40,7 +40,7 @@ class PullingStatements(OpeningStatements):
             for run in runs.values()
         ]
 
-    def pull_look(self, node_id: str, queue: str, limit: int) -> list[Candidate]:
+    def pull_look(self, node_id: str, queue: str, limit: int, late: bool = True) -> list[Candidate]:
         now = self.now()
         if queue in self.paused_queues and "paused queue" not in self.without:
             return []
@@ -48,6 +48,7 @@ class PullingStatements(OpeningStatements):
             run
             for run in self.runs.queued.values()
             if run.queue == queue and run.ready_at <= now and self.may_pull(node_id, run, now)
+            if late or not self._is_late(run)
         ]
         found.sort(key=lambda run: (-run.priority, run.ready_at, run.key))
         return [
