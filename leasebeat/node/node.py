@@ -212,8 +212,19 @@ class Node:
         followed = self.follow.graphs.graph.followers
         if any(not row.again and row.key.schedule_id in followed for row in rows):
             self.follow.hint()
+        if any(self._may_be_waited_for(row) for row in rows):
+            self._queued(0)
         if burst:
             event("INFO", "runs_ended", "runs succeeded", runs=succeeded)
+
+    def _may_be_waited_for(self, row: FinishRow) -> bool:
+        """Whether its end lets others begin, that no poll need find: its lane, or its serial, is free."""
+        entry = self.catalog.get(row.key.schedule_id)
+        schedule = entry.schedule if entry else None
+        if schedule is None:
+            return False
+        waiters = schedule.overlap in ("wait", "replace") or schedule.misfire == "all"
+        return schedule.lane is not None or (waiters and not row.again)
 
     def _run_ended(self, row: FinishRow) -> None:
         key = self._key(row.key)
