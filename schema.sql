@@ -311,13 +311,17 @@ LEFT JOIN schedules s ON s.id = r.schedule_id
 LEFT JOIN nodes n ON n.id = r.node_id;
 
 CREATE OR REPLACE SQL SECURITY INVOKER VIEW attempt_list AS
-SELECT t.fire_at, t.schedule_id, t.shard, t.attempt, t.node_id, t.outcome, t.exit_code, t.reason_code, t.reason,
-       t.claimed_at, t.started_at, t.ended_at
+SELECT l.`key`, l.schedule, n.name AS node, t.fire_at, t.schedule_id, t.shard, t.attempt, t.node_id, t.outcome, t.exit_code,
+       t.reason_code, t.reason, t.claimed_at, t.started_at, t.ended_at, o.output_bytes, o.output
 FROM attempts t
+LEFT JOIN run_list l ON l.fire_at = t.fire_at AND l.schedule_id = t.schedule_id AND l.shard = t.shard
+LEFT JOIN nodes n ON n.id = t.node_id
+LEFT JOIN outputs o ON o.fire_at = t.fire_at AND o.schedule_id = t.schedule_id AND o.shard = t.shard AND o.attempt = t.attempt
 UNION ALL
-SELECT r.fire_at, r.schedule_id, r.shard, r.attempt, r.node_id, r.status, r.exit_code, r.reason_code, r.reason,
-       r.claimed_at, r.started_at, r.finished_at
-FROM runs r
+SELECT r.`key`, r.schedule, r.node, r.fire_at, r.schedule_id, r.shard, r.attempt, r.node_id, r.status, r.exit_code,
+       r.reason_code, r.reason, r.claimed_at, r.started_at, r.finished_at, o.output_bytes, o.output
+FROM run_list r
+LEFT JOIN outputs o ON o.fire_at = r.fire_at AND o.schedule_id = r.schedule_id AND o.shard = r.shard AND o.attempt = r.attempt
 WHERE r.attempt > 0 AND NOT EXISTS (SELECT 1 FROM attempts t WHERE t.fire_at = r.fire_at AND t.schedule_id = r.schedule_id
                                     AND t.shard = r.shard AND t.attempt = r.attempt);
 

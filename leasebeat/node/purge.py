@@ -13,6 +13,7 @@ from leasebeat.coordination.base import Coordinator
 from leasebeat.errors import Duplicate
 from leasebeat.gate.base import Gate
 from leasebeat.logs import event
+from leasebeat.model.instant import to_text
 from leasebeat.model.node import Member
 from leasebeat.model.run import ReasonCode, RunKey
 from leasebeat.model.schedule import Schedule
@@ -163,7 +164,12 @@ class Purge:
             try:
                 self._store.dress([row])
             except Duplicate:
-                self._settle(row.key, ReasonCode.OVERLAP, "overlap: another run of the schedule is open")
+                self._settle(row.key, ReasonCode.OVERLAP, self._in_the_way(row.serial or ""))
+
+    def _in_the_way(self, serial: str) -> str:
+        """Who else may be doing something now: the holder, which may end before it is asked for."""
+        holder = self._store.holder(serial)
+        return f"the run of {to_text(holder.fire_at)} is still open" if holder else "another run was open"
 
     def _settle(self, key: RunKey, code: ReasonCode, reason: str, status: str = "skipped") -> None:
         self._store.settle([SettleRow(key, status, code, reason)])

@@ -353,6 +353,10 @@ class Store(Protocol):
         """Insert the missing rows of the other shards of a row put in by hand (shard 0, not dressed)."""
         ...
 
+    def holder(self, serial: str) -> RunKey | None:
+        """The run that holds it."""
+        ...
+
     def dress(self, rows: Sequence[DressRow]) -> int:
         """Raises Duplicate when a serial is held by another run: then dress one by one."""
         ...

@@ -309,6 +309,11 @@ class RunStatements(Statements):
         shards = sorted(place.shard for place in places)
         return self._execute_all("fan_out", shards, fire_at=key.fire_at, schedule_id=key.schedule_id)
 
+    def holder(self, serial: str) -> RunKey | None:
+        """The run that holds a serial."""
+        records = self._session.query("holder", serial=serial)
+        return run_key(records[0]) if records else None
+
     def dress(self, rows: Sequence[DressRow]) -> int:
         """Give them what their schedules say; how many. Raises Duplicate when a serial is held by another."""
         sent = in_key_order(

@@ -179,3 +179,9 @@ def test_a_row_put_in_by_hand_waits_without_taking_the_waiters_place(bench: Benc
 def test_nothing_in_the_way_is_born_as_it_was_sent(bench: Bench) -> None:
     key = rest(bench, "wait")
     assert row_of(bench, key, "status", "node_id", "attempt", "serial_held") == ("running", NODE, 1, "1:0")
+
+
+def test_the_holder_of_a_serial_is_told(bench: Bench) -> None:
+    key = bench.running(1, overlap="skip")
+    assert bench.store.holder("1:0") == key
+    assert bench.store.holder("2:0") is None

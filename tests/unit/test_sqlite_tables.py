@@ -362,6 +362,26 @@ def count(shell: sqlite3.Connection) -> Callable[[str], int]:
     return lambda table: shell.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
+def test_the_attempts_of_a_run_tell_its_key_their_node_and_what_they_printed(
+    shell: sqlite3.Connection,
+) -> None:
+    shell.execute("INSERT INTO runs (schedule_id, fire_at, attempt) VALUES (1, ?, 2)", (T,))
+    shell.execute(
+        "INSERT INTO attempts (fire_at, schedule_id, shard, attempt, outcome) VALUES (?, 1, 0, 1, 'failed')",
+        (T,),
+    )
+    shell.execute(
+        "INSERT INTO outputs (fire_at, schedule_id, shard, attempt, succeeded, output, output_bytes)"
+        " VALUES (?, 1, 0, 1, 0, x'6f6b', 2)",
+        (T,),
+    )
+    found = shell.execute(
+        "SELECT key, attempt, outcome, output FROM attempt_list ORDER BY attempt"
+    ).fetchall()
+    key = "job@2026-11-20T03:00:00Z"
+    assert found == [(key, 1, "failed", b"ok"), (key, 2, "queued", None)]
+
+
 def test_a_view_tells_delays_and_durations_in_seconds(shell: sqlite3.Connection) -> None:
     shell.execute(
         "INSERT INTO runs (schedule_id, fire_at, started_at, finished_at) VALUES (1, ?, ?, ?)",

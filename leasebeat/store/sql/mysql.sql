@@ -632,6 +632,10 @@ JOIN runs r ON r.fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01
 LEFT JOIN runs z FORCE INDEX (PRIMARY) ON z.fire_at = TIMESTAMPADD(MICROSECOND, :fire_at, TIMESTAMP'1970-01-01 00:00:00') AND z.schedule_id = :schedule_id AND z.shard = j.k
 WHERE r.status = 'queued' AND r.version IS NULL AND z.schedule_id IS NULL
 
+-- name: holder
+-- Which run holds a serial.
+SELECT fire_at, schedule_id, shard FROM runs WHERE serial_held = :serial
+
 -- name: dress
 -- Give such rows what their schedules say, before any node may pull them. 1062: another run holds the serial.
 -- rows: fire_at, schedule_id, shard, version, queue, priority, serial, waits, lane, shards, pinned_node_id.

@@ -628,6 +628,10 @@ CROSS JOIN runs r ON r.fire_at = utc_text(:fire_at) AND r.schedule_id = :schedul
 WHERE r.status = 'queued' AND r.version IS NULL
   AND NOT EXISTS (SELECT 1 FROM runs z WHERE z.fire_at = r.fire_at AND z.schedule_id = r.schedule_id AND z.shard = j.value)
 
+-- name: holder
+-- Which run holds a serial.
+SELECT fire_at, schedule_id, shard FROM runs WHERE serial_held = :serial
+
 -- name: dress
 -- They get what their schedules say; a serial is held from here on, or waited for.
 WITH sent AS MATERIALIZED (

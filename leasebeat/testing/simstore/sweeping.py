@@ -66,6 +66,10 @@ class SweepStatements(EndingStatements):
             txn.release()
         return dressed
 
+    def holder(self, serial: str) -> RunKey | None:
+        run = self.runs.holding.get(serial)
+        return None if run is None else run.key
+
     def queue_waits(self) -> list[QueueWait]:
         now = self.now()
         waits: dict[str, list[Instant]] = {}

@@ -26,7 +26,7 @@ class Seen:
     folder: Path
     node_names: Mapping[str, str]
     all_runs: Sequence[Row]
-    all_tries: Sequence[Row]  #: `attempt_list`, with `key` and `schedule`
+    all_tries: Sequence[Row]  #: `attempt_list`
     all_outputs: Sequence[Row]
     schedules: Mapping[str, Row]  #: `schedule_list` by name
     history: Sequence[Row]
@@ -131,8 +131,8 @@ def collect(
         folder=fleet.folder,
         node_names={node["id"]: node["name"] for node in nodes},
         all_runs=_read(rows("SELECT * FROM run_list ORDER BY fire_at, schedule_id, shard")),
-        all_tries=_read(rows(_JOINED.format("attempt_list"))),
-        all_outputs=rows(_JOINED.format("outputs")),
+        all_tries=_read(rows("SELECT * FROM attempt_list ORDER BY fire_at, schedule_id, shard, attempt")),
+        all_outputs=rows(_OUTPUTS),
         schedules={row["name"]: row for row in rows("SELECT * FROM schedule_list")},
         history=_read(rows("SELECT * FROM schedule_history ORDER BY id")),
         executions=executions(fleet.evidence.read_text().splitlines()),
@@ -142,8 +142,8 @@ def collect(
     )
 
 
-_JOINED = (
-    "SELECT l.schedule, l.`key`, t.* FROM {} t JOIN run_list l ON l.fire_at = t.fire_at"
+_OUTPUTS = (
+    "SELECT l.schedule, l.`key`, t.* FROM outputs t JOIN run_list l ON l.fire_at = t.fire_at"
     " AND l.schedule_id = t.schedule_id AND l.shard = t.shard"
     " ORDER BY t.fire_at, t.schedule_id, t.shard, t.attempt"
 )
