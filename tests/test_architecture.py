@@ -53,7 +53,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "host": GROUND | {"triggers"},
     "app": GROUND | {"host", "triggers", "node", "store", "gate", "coordination", "executors", "alerts"},
     "cli": GROUND
-    | {"values", "app", "cli", "triggers", "explain", "node.graph", "node.judge", "store", "gate.base", "executors.base"},
+    | {
+        "values",
+        "app",
+        "cli",
+        "triggers",
+        "explain",
+        "node.graph",
+        "node.judge",
+        "store",
+        "gate.base",
+        "executors.base",
+    },
     "testing": GROUND
     | PORTS
     | {"triggers", "node", "store", "gate", "coordination.store", "testing"}

@@ -16,7 +16,7 @@ from leasebeat.errors import Busy, Duplicate, Unavailable, Unknown
 from leasebeat.model.instant import DAY, SECOND
 from leasebeat.model.node import Vitals
 from leasebeat.model.run import RunKey
-from leasebeat.store.base import OpenRow, FinishRow, ReclaimRow
+from leasebeat.store.base import FinishRow, OpenRow, ReclaimRow
 from leasebeat.store.statements import load
 from tests.integration.mysql_store import (
     NODE,
