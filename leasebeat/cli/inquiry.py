@@ -138,6 +138,14 @@ def inquiry(desk: Desk, schedule_id: int, name: str, retention: Retention) -> In
         kept=Kept(round(retention.succeeded_days * DAY), round(retention.failed_days * DAY)),
         watermark=role["watermark"] if role else None,
         created_at=row["created_at"] if row else None,
+        cannot=next(
+            (
+                each["problem"]
+                for each in desk.problems()
+                if each["schedule_id"] == schedule_id and not each["good_id"]
+            ),
+            None,
+        ),
         nodes=desk.nodes(every=True),
         paused=frozenset(queue for queue, paused in desk.paused_queues().items() if paused),
         lanes=desk.lane_sizes(),

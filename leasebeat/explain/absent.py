@@ -202,10 +202,13 @@ def _length(micros: Micros) -> str:
 def _following(scene: Scene, fire: Fire, schedule: Schedule) -> Verdict:
     """A schedule with `after` has the instants that all of its upstreams have runs of."""
     names, instant = ", ".join(schedule.after), fire.instant
+    if scene.cannot:
+        return Verdict(instant, Code.PROBLEM, f"it follows {names}, and cannot: {scene.cannot}")
     ups = {name: fire.upstreams.get(name, ()) for name in schedule.after}
     without = [name for name, rows in ups.items() if not rows]
     if without:
-        text = f"it follows {names}, and {', '.join(without)} has no run at this instant"
+        has = "has" if len(without) == 1 else "have"
+        text = f"it follows {names}, and {', '.join(without)} {has} no run at this instant"
         return Verdict(instant, Code.NO_UPSTREAM, text, facts={"upstreams": without})
     open_ones = [row["key"] for rows in ups.values() for row in rows if row["status"] not in ENDED]
     if open_ones:

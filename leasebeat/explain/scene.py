@@ -53,6 +53,7 @@ class Scene:
     kept: Kept
     watermark: Instant | None = None
     created_at: Instant | None = None  #: of a row that is there
+    cannot: str | None = None  #: why it cannot follow, by the schedules as they stand together now
     nodes: Sequence[Record] = ()  #: all rows of `nodes`
     paused: frozenset[str] = frozenset()  #: queues
     lanes: Mapping[str, int] = field(default_factory=dict[str, int])

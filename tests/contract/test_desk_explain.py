@@ -287,6 +287,13 @@ def test_each_case_is_told_by_its_code_and_its_words(stage: Stage, code: Code) -
     assert words in verdict.text
 
 
+def test_what_cannot_follow_says_why(stage: Stage) -> None:
+    after_nothing(stage)
+    stage.put("schedule_problems", schedule_id=1, version=1, problem="a cycle", good_id=0, noticed_at=START)
+    verdict = stage.verdict()
+    assert (verdict.code, verdict.text) == (Code.PROBLEM, "it follows up, and cannot: a cycle")
+
+
 def test_every_code_has_its_case() -> None:
     assert list(CASES) == list(Code)
 
