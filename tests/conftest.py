@@ -283,7 +283,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if "LB_TEST_TALLY" in os.environ:  # scripts/test adds up what its rings say
+    # scripts/test adds up what its rings say; with xdist each worker comes by here, too.
+    if "LB_TEST_TALLY" in os.environ and "PYTEST_XDIST_WORKER" not in os.environ:
         counts = {kind: len(reports) for kind, reports in terminalreporter.stats.items()}
         line = [
             counts.get("passed", 0),

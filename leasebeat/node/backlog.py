@@ -11,7 +11,7 @@ from leasebeat.node.standing import Standing
 from leasebeat.runtime import Runtime
 from leasebeat.store.base import QueueWait, Store
 
-_EVERY_S = 15.0
+_EVERY_S = 60.0
 
 
 class Backlog:

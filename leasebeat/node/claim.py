@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from leasebeat import faults
 from leasebeat.errors import Busy, GateUnavailable, Unknown
 from leasebeat.gate.base import Gate
-from leasebeat.model.instant import Instant, Micros
+from leasebeat.model.instant import SECOND, Instant, Micros
 from leasebeat.model.run import RunKey
 from leasebeat.model.schedule import Schedule
 from leasebeat.node.catalog import Catalog, Entry, entry_of
@@ -30,6 +30,9 @@ from leasebeat.store.base import BATCH, Answer, ClaimAnswer, Claimed, ClaimRow, 
 from leasebeat.triggers import jitter_of
 
 MOST_TRIES = 4
+
+_POLL_AGE: Micros = 3 * SECOND
+"""A run is born running only on a node that has looked around so lately; else queued, and pulled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +165,16 @@ class Claimer:
     def _may_run_here(self, node_id: str, schedule: Schedule, row: ClaimRow) -> bool:
         """Whether a run may be born running on this node; what may not is pulled, here or elsewhere."""
         poll = self._standing.poll
+        now = self._standing.clock.now()
         return (
-            schedule.route != "any"
+            poll is not None
+            and now - poll.now <= _POLL_AGE  # a node that stood still knows of no paused queue
+            and schedule.route != "any"
             and row.lane is None
             and row.delay == 0
             and row.pinned_node_id in (None, node_id)
             and schedule.node_name in (None, self._standing.facts.name)
-            and not (poll and row.queue in poll.paused)
+            and row.queue not in poll.paused
         )
 
     def _due(self, entries: Sequence[Entry], fire_at: Instant) -> list[tuple[Entry, int]]:

@@ -8,12 +8,14 @@ long after their instants each node starts only its part of `catch_up_per_s`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from leasebeat.errors import Busy, Duplicate
 from leasebeat.model.instant import SECOND, Instant, Micros, from_seconds
 from leasebeat.model.node import NodeState
+from leasebeat.model.run import RunKey
 from leasebeat.node.dispatch import Dispatch, Grant
 from leasebeat.node.loop import WOKEN_S, Turn
 from leasebeat.node.standing import Standing
@@ -33,6 +35,9 @@ _ALARM: Micros = SECOND // 20
 _CATCH_UP_WINDOW: Micros = SECOND + SECOND // 10
 """In so long a node starts its part of `catch_up_per_s`: more than a second, for tasks may begin late."""
 
+_SEEN_BY_ALL: Micros = 3 * SECOND
+"""By then the polls of the others have shown them a node that joined."""
+
 
 class Pull:
     """Asks the store only when there is a hint that something is queued, and a slot to run it in."""
@@ -51,6 +56,8 @@ class Pull:
         self._lock = runtime.lock()
         self._alarms: set[Instant] = set()  #: when something that this node queued is ready
         self._caught_up: deque[Instant] = deque()  #: when runs of a catch-up were taken, lately
+        self._known_as: str | None = None
+        self._joined_at: Instant = 0
 
     def hint(self) -> None:
         """Something may be queued. From any thread."""
@@ -105,14 +112,16 @@ class Pull:
             room = self._late_room()
             candidates = self._store.pull_look(node_id, queue, limit, late=room > 0)
             chosen = self._in_lanes(_not_too_many(candidates, room))
-            if not chosen or not self._take(node_id, chosen, reserved):
-                return 0  # others were first, or hold them now; the next poll hints again if any are left
-            self._hinted = True
-            sought = {(c.key, c.attempt + 1) for c in candidates}
-            asked = self._dispatch.asking()
-            ours = [run for run in self._store.mine(node_id, SETTLE) if (run.key, run.attempt) in sought]
+            with self._counted(chosen) as late:
+                if not chosen or not self._take(node_id, chosen, reserved):
+                    late.clear()
+                    return 0  # others were first, or hold them now; the next poll hints again if any are left
+                self._hinted = True
+                sought = {(c.key, c.attempt + 1) for c in candidates}
+                asked = self._dispatch.asking()
+                ours = [run for run in self._store.mine(node_id, SETTLE) if (run.key, run.attempt) in sought]
+                late &= {run.key for run in ours}
             unused -= min(unused, len(ours))
-            self._count_late(candidates, ours)
             return self._dispatch.take(grants_of(node_id, queue, ours[:reserved]), asked)
         except Busy:
             self._hinted = True
@@ -153,26 +162,47 @@ class Pull:
         return chosen
 
     def _late_room(self) -> int:
-        """How many runs of a catch-up this node may take now; where none, it looks again when it may."""
-        now = self._standing.clock.now()
-        while self._caught_up and self._caught_up[0] <= now - _CATCH_UP_WINDOW:
-            self._caught_up.popleft()
-        room = self._catch_up_part() - len(self._caught_up)
-        if self._caught_up and room <= 0:
-            self.hint_at(self._caught_up[0] + _CATCH_UP_WINDOW)
-        return room
+        """How many runs of a catch-up this node may take now; where none, it looks again when it may.
 
-    def _catch_up_part(self) -> int:
+        A node that has just joined waits until the others have seen it, and take the less.
+        """
+        now, part, window = self._standing.clock.now(), *self._part()
+        if self._known_as != self._standing.node_id:
+            self._known_as, self._joined_at = self._standing.node_id, now
+        while self._caught_up and self._caught_up[0] <= now - window:
+            self._caught_up.popleft()
+        begin = self._joined_at + _SEEN_BY_ALL
+        again = max(begin, self._caught_up[0] + window) if self._caught_up else begin
+        if now < begin or part <= len(self._caught_up):
+            self.hint_at(again)
+            return 0
+        return part - len(self._caught_up)
+
+    def _part(self) -> tuple[int, Micros]:
+        """Its part of `catch_up_per_s`, and the time in which it takes so many; all parts make the whole."""
         poll = self._standing.poll
         nodes = (
-            sum(1 for m in poll.members if m.state == NodeState.LIVE and "execute" in m.roles) if poll else 1
+            [m.id for m in poll.members if m.state == NodeState.LIVE and "execute" in m.roles] if poll else []
         )
-        return max(1, self._catch_up_per_s // max(1, nodes))
+        count, rate = max(1, len(nodes)), self._catch_up_per_s
+        if count > rate:
+            return 1, _CATCH_UP_WINDOW * count // rate
+        first = sorted(nodes)[: rate % count]
+        return rate // count + (self._standing.node_id in first), _CATCH_UP_WINDOW
 
-    def _count_late(self, candidates: Sequence[Candidate], ours: Sequence[OwnRun]) -> None:
-        late = {candidate.key for candidate in candidates if candidate.late}
-        now = self._standing.clock.now()
-        self._caught_up.extend(now for run in ours if run.key in late)
+    @contextmanager
+    def _counted(self, chosen: Sequence[Candidate]) -> Generator[set[RunKey]]:
+        """Count those of a catch-up as taken; what the caller leaves in the set was. Where the store
+        does not answer they may all have been.
+        """
+        late = {candidate.key for candidate in chosen if candidate.late}
+        asked, answered = set(late), False
+        try:
+            yield late
+            answered = True
+        finally:
+            now = self._standing.clock.now()
+            self._caught_up.extend(now for _ in (late if answered else asked))
 
 
 def _in_order(candidates: Sequence[Candidate], lane: str, slots: Sequence[str]) -> list[Candidate]:

@@ -192,8 +192,9 @@ def only_the_live_take_work(evidence: Evidence) -> Iterator[Violation]:
     for change in evidence.of(RunChange):
         if change.status != "running" or change.node_id is None:
             continue
-        judged = change.began if change.was is None else change.at
-        if not _was_live(live, change.node_id, judged):
+        # A pull locks the row of its node, so that a cordon comes before it or waits for its commit.
+        judged = (change.began,) if change.was is None else (change.at, change.now)
+        if not any(_was_live(live, change.node_id, at) for at in judged):
             what = f"{key_of(change.key)} taken by {change.node_id}, which was not live"
             yield Violation("only the live take work", what, change.at)
 

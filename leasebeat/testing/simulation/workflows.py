@@ -115,7 +115,9 @@ def _fires(evidence: Evidence) -> _Fires:
 def _too_early(
     evidence: Evidence, entry: Any, fires: _Fires, ended: set[RunKey], running: Mapping[Fire, int]
 ) -> Iterator[Violation]:
-    run = evidence.rows[entry.key]
+    run = evidence.rows.get(entry.key)
+    if run is None:  # begun without a row: for other checkers to say
+        return
     if run.origin != "after":
         return
     for upstream in upstreams_of(evidence.schedule(run.version)):
