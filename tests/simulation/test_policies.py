@@ -147,7 +147,7 @@ def test_a_catch_up_that_is_not_spread() -> None:
     journal = [
         opened(200, key=key, statement="open_missing", origin="audit", ready_at=at(200)) for key in keys
     ]
-    journal += [begin(201 + n / 10, key=key, serial=None) for n, key in enumerate(keys)]
+    journal += [change(201 + n / 10, "queued", "running", key=key) for n, key in enumerate(keys)]
     made = replace(world(journal, rows, misfire="all", overlap="allow"), catch_up_per_s=2)
     assert "catch-ups are spread" in {violation.checker for violation in check(made, POLICIES)}
 
