@@ -44,6 +44,7 @@ MUTATIONS: Mapping[str, Mutation] = {
     "no take-back": Mutation(
         replace(
             _LONG_PAUSES,
+            faults=(faults.crash,),  # who comes back hands its runs back itself
             seconds=6,
             settle_s=6,
             patches=_said_otherwise("LIMIT %(limit)s", "LIMIT 0", "orphans", "all_orphans"),
