@@ -147,6 +147,8 @@ def _tell(desk: Desk, name: str, done: str, common: Common) -> None:
 def _when(record: Mapping[str, object], standing: Standing) -> str:
     if not record["enabled"]:
         return "it is paused"
+    if standing.told:
+        return standing.told
     return f"next at {record['next_at']}" if record["next_at"] else why_never(standing.schedule)
 
 

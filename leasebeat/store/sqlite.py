@@ -281,7 +281,7 @@ def _translate(problem: sqlite3.Error, message: str) -> Exception:
     if code & 0xFF in _BUSY:
         return Busy(message)
     if code & 0xFF == sqlite3.SQLITE_CONSTRAINT:
-        return Refused(message)
+        return Refused(f"the store refuses the row: {str(problem).removeprefix('CHECK constraint failed: ')}")
     if code & 0xFF in _AWAY:
         return Unavailable(message)
     missing = "no such table" in str(problem) or "no such column" in str(problem)

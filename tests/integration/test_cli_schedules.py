@@ -66,6 +66,12 @@ def test_a_definition_that_cannot_be_used_is_not_written_and_all_problems_are_to
     assert lb.sql("SELECT COUNT(*) FROM schedules") == [(0,)]
 
 
+def test_what_keeps_a_new_schedule_from_running_is_said_at_once(lb_on_sqlite: Commands) -> None:
+    words = ["--cron", "0 3 * * *", "--command", "true"]
+    assert "calendar 'works' has no days" in lb_on_sqlite("add", "a", *words, "--calendar", "works").out
+    assert "refuses the row: queue: 1-64 letters" in lb_on_sqlite("add", "b", *words, "--queue", "").err
+
+
 @pytest.mark.parametrize("words", [["--cron", "@daily"], ["--command", "x"], ["--in", "5", "--command", "x"]])
 def test_add_without_what_a_row_needs_is_a_usage_error(words: list[str], lb_on_sqlite: Commands) -> None:
     assert lb_on_sqlite("add", "x", *words).code == 2
