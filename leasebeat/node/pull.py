@@ -112,7 +112,7 @@ class Pull:
             room = self._late_room()
             candidates = self._store.pull_look(node_id, queue, limit, late=room > 0)
             chosen = self._in_lanes(_not_too_many(candidates, room))
-            with self._counted(chosen) as late:
+            with self._counted(chosen, reserved) as late:
                 if not chosen or not self._take(node_id, chosen, reserved):
                     late.clear()
                     return 0  # others were first, or hold them now; the next poll hints again if any are left
@@ -191,18 +191,18 @@ class Pull:
         return rate // count + (self._standing.node_id in first), _CATCH_UP_WINDOW
 
     @contextmanager
-    def _counted(self, chosen: Sequence[Candidate]) -> Generator[set[RunKey]]:
+    def _counted(self, chosen: Sequence[Candidate], most: int) -> Generator[set[RunKey]]:
         """Count those of a catch-up as taken; what the caller leaves in the set was. Where the store
-        does not answer they may all have been.
+        does not answer, as many may have been as were asked for.
         """
         late = {candidate.key for candidate in chosen if candidate.late}
-        asked, answered = set(late), False
+        asked, answered = min(len(late), most), False
         try:
             yield late
             answered = True
         finally:
             now = self._standing.clock.now()
-            self._caught_up.extend(now for _ in (late if answered else asked))
+            self._caught_up.extend([now] * (len(late) if answered else asked))
 
 
 def _in_order(candidates: Sequence[Candidate], lane: str, slots: Sequence[str]) -> list[Candidate]:
