@@ -294,9 +294,8 @@ class Audit:
             return row
         self._spread = max(self._spread, window.now + row.delay)
         delay = self._spread - window.now
-        self._spread += (
-            SECOND * 5 // (4 * self._catch_up_per_s)
-        )  # a little slower than the nodes may take them
+        # A little slower than the nodes may take them, so that they do not pile up.
+        self._spread += SECOND * 4 // (3 * self._catch_up_per_s)
         return replace(row, delay=delay)
 
     # edits

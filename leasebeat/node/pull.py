@@ -32,7 +32,7 @@ _SURPLUS = 4
 _ALARM: Micros = SECOND // 20
 """Alarms this close to each other are one."""
 
-_CATCH_UP_WINDOW: Micros = SECOND + SECOND // 10
+_CATCH_UP_WINDOW: Micros = SECOND + SECOND // 4
 """In so long a node starts its part of `catch_up_per_s`: more than a second, for tasks may begin late."""
 
 _SEEN_BY_ALL: Micros = 3 * SECOND
