@@ -100,9 +100,10 @@ class Claimer:
 
     def _shards(self, schedule_id: int) -> int:
         entry = self._catalog.get(schedule_id)
-        if entry is None or entry.schedule is None:
-            return 1
-        return len(places(entry.schedule, 0, self._standing.ranking)) or 1
+        schedule = entry.schedule if entry else None
+        if schedule is None or schedule.route != "all":
+            return schedule.shards if schedule else 1
+        return len(places(schedule, 0, self._standing.ranking)) or 1
 
     def _open_batch(self, node_id: str, opening: Opening) -> list[Later]:
         due = self._due(self._entries(opening.schedule_ids, opening), opening.fire_at)
@@ -142,39 +143,37 @@ class Claimer:
         A fire for all nodes of a queue that has none is left to the audit, which says so.
         """
         self._runs_as = {entry.version.id: entry.version.runs_as for entry, _ in due}
-        rows: list[ClaimRow] = []
-        here: list[int] = []  #: the indexes of those that may be born running
-        for entry, in_force in due:
+        ranking = self._standing.ranking
+        shared = [(entry, in_force, places(_schedule(entry), fire_at, ranking)) for entry, in_force in due]
+        paused = self._paused()
+        wanted = Counter[str]()
+        for entry, _, found in shared:
             schedule = _schedule(entry)
-            found = places(schedule, fire_at, self._standing.ranking)
+            if paused is not None and schedule.queue not in paused and self._runs_at_once(schedule):
+                wanted[schedule.queue] += sum(place.pinned_node_id in (None, node_id) for place in found)
+        room = {queue: self._dispatch.reserve(queue, count) for queue, count in wanted.items()}
+        rows: list[ClaimRow] = []
+        for entry, in_force, found in shared:
+            schedule = _schedule(entry)
+            at_once = room.get(schedule.queue, 0) > 0 and self._runs_at_once(schedule)
             for place in found:
-                rows.append(_claim_row(entry, in_force, place, len(found)))
-                if self._may_run_here(node_id, schedule, rows[-1]):
-                    here.append(len(rows) - 1)
-        room = self._reserve([rows[index].queue for index in here])
-        for index in here:
-            if room[rows[index].queue] > 0:
-                room[rows[index].queue] -= 1
-                rows[index] = replace(rows[index], run=True)
+                run = at_once and room[schedule.queue] > 0 and place.pinned_node_id in (None, node_id)
+                room[schedule.queue] = room.get(schedule.queue, 0) - run
+                rows.append(_claim_row(schedule, entry.version.id, in_force, place, len(found), run))
         return rows
 
-    def _reserve(self, queues: Sequence[str]) -> dict[str, int]:
-        """Slots for as many runs of each queue as it is named."""
-        return {queue: self._dispatch.reserve(queue, wanted) for queue, wanted in Counter(queues).items()}
-
-    def _may_run_here(self, node_id: str, schedule: Schedule, row: ClaimRow) -> bool:
-        """Whether a run may be born running on this node; what may not is pulled, here or elsewhere."""
+    def _paused(self) -> frozenset[str] | None:
+        """The paused queues; None on a node that has not looked around lately, which knows of none."""
         poll = self._standing.poll
-        now = self._standing.clock.now()
+        return poll.paused if poll and self._standing.clock.now() - poll.now <= _POLL_AGE else None
+
+    def _runs_at_once(self, schedule: Schedule) -> bool:
+        """Whether its runs may be born running on this node; what may not is pulled, here or elsewhere."""
         return (
-            poll is not None
-            and now - poll.now <= _POLL_AGE  # a node that stood still knows of no paused queue
-            and schedule.route != "any"
-            and row.lane is None
-            and row.delay == 0
-            and row.pinned_node_id in (None, node_id)
+            schedule.route != "any"
+            and schedule.lane is None
+            and not schedule.jitter_s
             and schedule.node_name in (None, self._standing.facts.name)
-            and row.queue not in poll.paused
         )
 
     def _due(self, entries: Sequence[Entry], fire_at: Instant) -> list[tuple[Entry, int]]:
@@ -257,15 +256,16 @@ class Claimer:
         ]
 
 
-def _claim_row(entry: Entry, due: int, place: Place, shards: int) -> ClaimRow:
-    """The row that opens one shard of a schedule's fire, queued."""
-    schedule = _schedule(entry)
+def _claim_row(  # one for each of many: no copies on the way
+    schedule: Schedule, version: int, due: int, place: Place, shards: int, run: bool
+) -> ClaimRow:
+    """The row that opens one shard of a schedule's fire."""
     return ClaimRow(
         schedule_id=schedule.id,
         shard=place.shard,
-        version=entry.version.id,
+        version=version,
         due=due,
-        run=False,
+        run=run,
         queue=schedule.queue,
         priority=schedule.priority,
         delay=jitter_of(schedule),

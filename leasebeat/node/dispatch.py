@@ -200,8 +200,8 @@ class Dispatch:
             overrides = _overrides(grant)
         except (TypeError, ValueError, RecursionError) as unusable:
             problem = f"the args of this run cannot be used: {unusable}"
-        launch = _launch(grant, schedule or _missing(grant), overrides, self._standing.facts.name)
-        launch = replace(launch, upstream=upstreams.get(grant.key))
+        name, upstream = self._standing.facts.name, upstreams.get(grant.key)
+        launch = _launch(grant, schedule or _missing(grant), overrides, name, upstream)
         held = Held(launch, grant.queue, grant.failures, grant.take_overs, grant.former_reason)
         held.lapses = self._standing.lease.lapses
         with self._lock:
@@ -337,7 +337,9 @@ def _overrides(grant: Grant) -> dict[str, object]:
     return {**cast("dict[str, object]", json.loads(grant.args))} if grant.args else {}
 
 
-def _launch(grant: Grant, schedule: Schedule, overrides: dict[str, object], node_name: str) -> Launch:
+def _launch(
+    grant: Grant, schedule: Schedule, overrides: dict[str, object], node_name: str, upstream: str | None
+) -> Launch:
     return Launch(
         key=grant.key,
         attempt=grant.attempt,
@@ -349,6 +351,7 @@ def _launch(grant: Grant, schedule: Schedule, overrides: dict[str, object], node
         node_name=node_name,
         shards=max(schedule.shards, grant.shards),
         shard_arg=_shard_arg(schedule, grant.key.shard),
+        upstream=upstream,
     )
 
 
