@@ -76,6 +76,11 @@ missing_packages() {
     PATH=$path command -v mysql >/dev/null || echo mariadb-client-core
     PATH=$path command -v redis-server >/dev/null || echo redis-server
     compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || echo libfaketime
+    PATH=$path command -v redis-sentinel >/dev/null || echo redis-sentinel
+    [ -e /usr/share/java/zookeeper.jar ] || echo zookeeper
+    PATH=$path command -v java >/dev/null || echo default-jre-headless
+    PATH=$path command -v ip >/dev/null || echo iproute2
+    PATH=$path command -v iptables >/dev/null || echo iptables
 }
 
 # Servers refuse whom the environment of the shell tells otherwise.
