@@ -202,6 +202,7 @@ CREATE TABLE IF NOT EXISTS nodes (
   boot_id         VARCHAR(64) NOT NULL DEFAULT '' COMMENT 'of its kernel',
   pid_namespace   VARCHAR(64) NOT NULL DEFAULT '' COMMENT 'of its process',
   process_start   BIGINT NOT NULL DEFAULT 0 COMMENT 'clock ticks after boot',
+  czxid           BIGINT NULL COMMENT 'of its znode, where ZooKeeper is the coordinator: which of them is its own',
   UNIQUE KEY live_name (live_name),
   KEY state (state) COMMENT 'who is there, who is gone',
   CONSTRAINT node_state CHECK (state IN ('live', 'cordoned', 'draining', 'left', 'purged')),

@@ -275,6 +275,7 @@ CREATE TABLE IF NOT EXISTS nodes (
     boot_id TEXT NOT NULL DEFAULT '',
     pid_namespace TEXT NOT NULL DEFAULT '',
     process_start INTEGER NOT NULL DEFAULT 0,
+    czxid INTEGER,
     CONSTRAINT "state: live, cordoned, draining, left, purged" CHECK (
         state IN ('live', 'cordoned', 'draining', 'left', 'purged')),
     CONSTRAINT "beat_s: more than 0" CHECK (beat_s > 0),
