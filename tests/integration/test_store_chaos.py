@@ -16,13 +16,13 @@ from leasebeat.runtime import SystemRuntime
 from leasebeat.store.mysql import MysqlSession
 from leasebeat.store.sql import SqlStore
 from leasebeat.store.url import StoreUrl
-from leasebeat.testing.chaos import journal
-from leasebeat.testing.chaos.mutations import MUTATIONS
-from leasebeat.testing.chaos.proxy import Proxies, Proxy
-from leasebeat.testing.chaos.ring import describe, run_seed
 from leasebeat.testing.mysql import MySQL, connect
 from leasebeat.testing.private import PrivateMysql
 from leasebeat.testing.servers import MariaDB, Redis
+from leasebeat.testing.store_chaos import journal
+from leasebeat.testing.store_chaos.mutations import MUTATIONS
+from leasebeat.testing.store_chaos.proxy import Proxies, Proxy
+from leasebeat.testing.store_chaos.ring import describe, run_seed
 
 SEEDS = (11, 12)
 """Odd ones have a Redis."""

@@ -11,9 +11,9 @@ from random import Random
 import pymysql
 
 from leasebeat.model.instant import SECOND, Instant
-from leasebeat.testing.chaos.machines import BEAT_S, Machine
-from leasebeat.testing.chaos.timers import Timers, store_now
 from leasebeat.testing.servers import MariaDB, Redis
+from leasebeat.testing.store_chaos.machines import BEAT_S, Machine
+from leasebeat.testing.store_chaos.timers import Timers, store_now
 
 
 @dataclass(slots=True)

@@ -16,10 +16,10 @@ from typing import Any
 from leasebeat.model.instant import Instant
 from leasebeat.model.run import RunKey
 from leasebeat.store.base import Version
-from leasebeat.testing.chaos.people import Deed
-from leasebeat.testing.chaos.session import Record
 from leasebeat.testing.simstore.base import NodeChange, RowChange, WatermarkMove
 from leasebeat.testing.simstore.tables import RunChange
+from leasebeat.testing.store_chaos.people import Deed
+from leasebeat.testing.store_chaos.session import Record
 
 _STAMP = "CAST(UNIX_TIMESTAMP({}) * 1000000 AS SIGNED)"
 

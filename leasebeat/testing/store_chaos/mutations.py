@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from leasebeat.testing.chaos import faults
-from leasebeat.testing.chaos.people import LONGEST_TASK_S
-from leasebeat.testing.chaos.ring import Plan
+from leasebeat.testing.store_chaos import faults
+from leasebeat.testing.store_chaos.people import LONGEST_TASK_S
+from leasebeat.testing.store_chaos.ring import Plan
 
 Texts = Mapping[str, str]
 

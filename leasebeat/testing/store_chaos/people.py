@@ -16,12 +16,12 @@ import pymysql
 
 from leasebeat.model.instant import SECOND, Instant
 from leasebeat.store.url import StoreUrl
-from leasebeat.testing.chaos.machines import Tasks
-from leasebeat.testing.chaos.session import Record, thread_of
-from leasebeat.testing.chaos.timers import Timers, store_now
 from leasebeat.testing.mysql import connect
 from leasebeat.testing.simulation.calendars import BROKEN, FAST, NEVER
 from leasebeat.testing.simulation.world import Behaviour
+from leasebeat.testing.store_chaos.machines import Tasks
+from leasebeat.testing.store_chaos.session import Record, thread_of
+from leasebeat.testing.store_chaos.timers import Timers, store_now
 
 CRONS = tuple(FAST)
 LONGEST_TASK_S = 4.0

@@ -24,8 +24,8 @@ from leasebeat.runtime import Runtime
 from leasebeat.store.mysql import REPLY_S, MysqlSession
 from leasebeat.store.session import SqlValue
 from leasebeat.store.url import StoreUrl
-from leasebeat.testing.chaos.timers import store_now
 from leasebeat.testing.simulation.kernel import Process, SimCrash
+from leasebeat.testing.store_chaos.timers import store_now
 
 if TYPE_CHECKING:
     from leasebeat.store.mysql import _Connection  # pyright: ignore[reportPrivateUsage]

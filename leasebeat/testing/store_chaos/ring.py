@@ -23,18 +23,18 @@ from leasebeat.store.mysql import MysqlSession
 from leasebeat.store.sql import SqlStore
 from leasebeat.store.statements import load
 from leasebeat.store.url import StoreUrl
-from leasebeat.testing.chaos import faults, journal
-from leasebeat.testing.chaos.faults import Fault, Scene
-from leasebeat.testing.chaos.machines import BEAT_S, SLOTS, Fleet, Machine, Tasks
-from leasebeat.testing.chaos.people import People
-from leasebeat.testing.chaos.proxy import Proxies
-from leasebeat.testing.chaos.session import Record
-from leasebeat.testing.chaos.timers import Timers, lead, store_now
 from leasebeat.testing.private import PrivateMysql
 from leasebeat.testing.servers import HOST, MariaDB, Redis
 from leasebeat.testing.simstore.tables import NodeRow, Run, RunChange
 from leasebeat.testing.simulation.checkers import Evidence, Violation, check
 from leasebeat.testing.simulation.tasks import TaskBegin
+from leasebeat.testing.store_chaos import faults, journal
+from leasebeat.testing.store_chaos.faults import Fault, Scene
+from leasebeat.testing.store_chaos.machines import BEAT_S, SLOTS, Fleet, Machine, Tasks
+from leasebeat.testing.store_chaos.people import People
+from leasebeat.testing.store_chaos.proxy import Proxies
+from leasebeat.testing.store_chaos.session import Record
+from leasebeat.testing.store_chaos.timers import Timers, lead, store_now
 
 MACHINES = 4
 SCHEDULES = 30

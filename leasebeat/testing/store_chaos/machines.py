@@ -19,9 +19,6 @@ from leasebeat.node.node import Node, NodeConfig, Ports
 from leasebeat.runtime import SystemRuntime, Task
 from leasebeat.store.sql import SqlStore
 from leasebeat.store.url import StoreUrl
-from leasebeat.testing.chaos.proxy import Proxy
-from leasebeat.testing.chaos.session import ChaosSession, Door, Record
-from leasebeat.testing.chaos.timers import Timers, store_now
 from leasebeat.testing.simulation.kernel import Kernel, Process, SimCrash
 from leasebeat.testing.simulation.tasks import (
     Evidence,
@@ -32,6 +29,9 @@ from leasebeat.testing.simulation.tasks import (
     TaskEnd,
 )
 from leasebeat.testing.simulation.world import Behaviour
+from leasebeat.testing.store_chaos.proxy import Proxy
+from leasebeat.testing.store_chaos.session import ChaosSession, Door, Record
+from leasebeat.testing.store_chaos.timers import Timers, store_now
 
 BEAT_S = 1.0
 SLOTS = 6

@@ -12,9 +12,9 @@ from pathlib import Path
 from leasebeat.logs import configure
 from leasebeat.model.instant import to_text
 from leasebeat.settings import Log
-from leasebeat.testing.chaos.mutations import MUTATIONS
-from leasebeat.testing.chaos.ring import Plan, Report, describe, run_seed
 from leasebeat.testing.servers import MariaDB, Redis, sweep
+from leasebeat.testing.store_chaos.mutations import MUTATIONS
+from leasebeat.testing.store_chaos.ring import Plan, Report, describe, run_seed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
