@@ -79,6 +79,7 @@ class Claimer:
         node_id = self._standing.node_id
         if node_id is None:
             return later
+        faults.point("after_tick")
         ids = opening.schedule_ids if opening.passed else self._ask_gate(opening, node_id)
         for part in self._batches(ids):
             later += self._open_batch(node_id, replace(opening, schedule_ids=part))

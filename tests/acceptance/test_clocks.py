@@ -10,6 +10,7 @@ from leasebeat.testing.mysql import MySQL
 from leasebeat.testing.trials import clocks
 
 
+@pytest.mark.fault(54, 55, 56)
 @pytest.mark.slow
 def test_wrong_and_jumping_host_clocks_start_nothing_early_or_twice_and_purge_nobody(
     tmp_path: Path, mariadb: MySQL, redis_url: str, capsys: pytest.CaptureFixture[str]

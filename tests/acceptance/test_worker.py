@@ -68,6 +68,7 @@ def test_fault_points_do_not_arm_on_a_store_that_is_not_the_tests_own(fleet: Fle
     assert "LEASEBEAT_TEST_FAULT is set" in worker.tail()
 
 
+@pytest.mark.fault(60)
 @pytest.mark.parametrize("state_dir", ["the same", "another"])
 def test_a_second_worker_of_the_same_name_waits_until_the_first_has_left(
     fleet: Fleet, state_dir: str

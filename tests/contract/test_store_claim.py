@@ -80,6 +80,7 @@ def test_of_a_mixed_claim_the_open_rows_are_inserted_and_the_fence_is_not_told(
     assert answers(store, NODE, START, opening(first), opening(second)) == ["other", "mine"]
 
 
+@pytest.mark.fault(54)
 def test_an_instant_of_the_future_is_early_and_told_how_long(bench: Bench, store: Store) -> None:
     row = opening(bench.schedule(1))
     assert store.claim(NODE, START + 1500, [row]).count == 0
@@ -155,6 +156,7 @@ def test_nothing_was_due_of_a_version_that_was_paused(bench: Bench, store: Store
     assert store.claim(NODE, START, [opening(present, due=paused.id)]).count == 0
 
 
+@pytest.mark.fault(78)
 def test_while_the_row_is_broken_its_last_good_version_runs(bench: Bench, store: Store) -> None:
     good = bench.schedule(1)
     bench.put_schedule(1, updated_at=START - 10, cron="broken")

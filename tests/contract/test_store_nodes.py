@@ -33,6 +33,7 @@ def test_a_node_is_seen_with_what_it_said(bench: Bench, store: Store) -> None:
     assert store.node_named("beta") is None
 
 
+@pytest.mark.fault(60)
 def test_two_present_nodes_never_share_a_name(bench: Bench, store: Store) -> None:
     bench.join(NODE, name="alpha")
     with pytest.raises(Duplicate):
@@ -87,6 +88,7 @@ def test_a_node_is_stale_when_its_beat_is_older_than_its_lease(bench: Bench, sto
 # --- purge --------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(63)
 def test_a_stale_node_is_purged_once(bench: Bench, store: Store) -> None:
     bench.join()
     seq = members(store)[NODE][1]
@@ -163,6 +165,7 @@ def test_runs_of_a_node_without_a_row_are_found_by_the_thorough_look(bench: Benc
     assert store.reclaim([ReclaimRow(key, 1, NODE, True, "no row")]) == 1
 
 
+@pytest.mark.fault(63)
 def test_an_orphan_goes_back_to_the_queue_once(bench: Bench, store: Store) -> None:
     bench.join()
     key = bench.running(1, overlap="skip")

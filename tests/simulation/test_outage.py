@@ -63,6 +63,7 @@ def told(world: World, policy: str) -> list[Counter[tuple[str, str | None]]]:
     ]
 
 
+@pytest.mark.fault(65)
 def test_once_runs_the_latest_and_records_the_others(world: World) -> None:
     expected = Counter({("succeeded", None): 1, ("missed", "misfire"): 59})
     assert told(world, "once") == [expected] * len(range(0, SCHEDULES, 3))
@@ -71,10 +72,12 @@ def test_once_runs_the_latest_and_records_the_others(world: World) -> None:
     assert all((MISSED[-1], each, 0) in latest for each in once)
 
 
+@pytest.mark.fault(65)
 def test_all_runs_each_of_them(world: World) -> None:
     assert told(world, "all") == [Counter({("succeeded", None): 60})] * len(range(1, SCHEDULES, 3))
 
 
+@pytest.mark.fault(65)
 def test_skip_runs_none_of_them(world: World) -> None:
     assert told(world, "skip") == [Counter({("missed", "misfire"): 60})] * len(range(2, SCHEDULES, 3))
 
@@ -88,6 +91,7 @@ def test_what_is_caught_up_begins_oldest_first_in_each_schedule(world: World) ->
     assert all(instants == sorted(instants) for instants in begun.values())
 
 
+@pytest.mark.fault(65)
 def test_no_second_sees_more_starts_than_a_catch_up_may_make(world: World) -> None:
     evidence = evidence_of(world, world.clock.now(), calm_links=True)
     assert check(evidence, [catch_ups_are_spread]) == []

@@ -36,6 +36,7 @@ def test_nodes_whose_clock_is_off_are_named() -> None:
     assert finding.found == "b -5000 ms"
 
 
+@pytest.mark.fault(58)
 def test_another_release_of_the_zone_rules_on_one_node_is_a_failure() -> None:
     finding = doctor.time_zone_data("2026a", [node("a"), node("b", tzdata="2025b")])
     assert not finding.ok

@@ -62,6 +62,7 @@ def test_the_clock_follows_the_answer_with_the_shortest_round_trip():
     assert clock.now() == 5000 * SECOND + 100
 
 
+@pytest.mark.fault(56)
 def test_the_clock_runs_on_between_answers_and_ignores_the_hosts_wall_clock():
     runtime = ManualRuntime(1000.0)
     clock = StoreClock(runtime)
