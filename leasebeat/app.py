@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from leasebeat.alerts import Alerts
     from leasebeat.executors.leash import GuardianLeash
     from leasebeat.gate.link import Link
+    from leasebeat.gate.look import Looks
     from leasebeat.store.desk import Desk
     from leasebeat.store.session import Session
 
@@ -92,19 +93,13 @@ def _who() -> str:
         return str(os.geteuid())
 
 
-def look_at_redis(settings: Settings) -> dict[str, str]:
-    """What Redis says of itself (INFO), for `doctor`; nothing if there is none. Raises GateUnavailable."""
-    if not settings.redis.url:
-        return {}
-    from leasebeat.gate.link import TIMEOUT_S, RedisServer
+def look_at_redis(settings: Settings) -> Looks:
+    """What the servers of Redis say of themselves, for `doctor`. Raises GateUnavailable."""
+    from leasebeat.gate.deployment import deployment
+    from leasebeat.gate.link import TIMEOUT_S
+    from leasebeat.gate.look import look
 
-    link = RedisServer(settings.redis.url, TIMEOUT_S).connect()
-    try:
-        said = link.call("INFO")
-    finally:
-        link.close()
-    text = said.decode() if isinstance(said, bytes) else str(said)
-    return {name: value for name, _, value in (line.partition(":") for line in text.splitlines()) if value}
+    return look(deployment(settings.redis, TIMEOUT_S))
 
 
 # --- the worker ---------------------------------------------------------------------------------
@@ -289,9 +284,11 @@ class _Worker:
     def _open_gate(self, installation: str) -> Gate:
         if not self.settings.redis.url:
             return OpenGate()
+        from leasebeat.gate.deployment import deployment
+        from leasebeat.gate.link import TIMEOUT_S
         from leasebeat.gate.redis import RedisGate
 
-        gate = RedisGate(self.settings.redis.url, installation, self.runtime)
+        gate = RedisGate(deployment(self.settings.redis, TIMEOUT_S), installation, self.runtime)
         self._closers.append(gate.close)
         return gate
 
@@ -369,16 +366,15 @@ def _teller(alerts: Alerts, runtime: Runtime) -> Callable[[Notice], None]:
     return tell
 
 
-def _redis(settings: Settings) -> Callable[[], Link] | None:
-    """How `publish` tasks connect to the fleet's Redis; None if it has none."""
-    url = settings.redis.url
-    if not url:
+def _redis(settings: Settings) -> Callable[[str], Link] | None:
+    """How `publish` tasks connect to the fleet's Redis for a key; None if it has none."""
+    if not settings.redis.url:
         return None
 
-    def connect() -> Link:
-        from leasebeat.gate.link import RedisServer
+    def connect(key: str) -> Link:
+        from leasebeat.gate.deployment import deployment
 
-        return RedisServer(url, _PUBLISH_S).connect()
+        return deployment(settings.redis, _PUBLISH_S).connect(key)
 
     return connect
 

@@ -75,6 +75,11 @@ class Redis:
     """`[redis]`: the gate and the wake-up channel; an empty `url` means that there is none."""
 
     url: str = field(default="", repr=False)
+    ssl_ca: str = ""  #: PEM file; empty: the authorities that the host trusts
+    ssl_verify: bool = True  #: with TLS: the certificates must be of that authority and name their hosts
+    sentinel_auth: str = field(
+        default="", repr=False
+    )  #: [user]:password for the Sentinels, if they ask for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +184,8 @@ class Settings:
     def secrets(self) -> tuple[str, ...]:
         """The values that no log line, message or task may show."""
         redis = unquote(urlsplit(self.redis.url).password or "")
-        found = (self.store.url.password, redis, self.zookeeper.auth)
+        sentinel = self.redis.sentinel_auth.rpartition(":")[2]
+        found = (self.store.url.password, redis, sentinel, self.zookeeper.auth)
         return tuple(value for value in found if value)
 
 
@@ -197,13 +203,16 @@ SECTIONS: dict[str, type] = {
 }
 """The sections, in the order of `config/leasebeat.toml`."""
 
-SECRETS = frozenset({("store", "url"), ("redis", "url"), ("zookeeper", "auth")})
+SECRETS = frozenset({("store", "url"), ("redis", "url"), ("redis", "sentinel_auth"), ("zookeeper", "auth")})
 """What may also be given as KEY_file, a path to a file that holds the value."""
 
 
 ROLES = ("dispatch", "execute")
 KINDS = ("shell", "python", "http", "publish")
-REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster")
+REDIS_SCHEMES = (
+    *("redis", "rediss", "unix"),
+    *("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
+)
 NODE_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 _READERS: dict[str, Callable[[object], object]] = {
@@ -329,16 +338,19 @@ def _contradictions(settings: Settings) -> list[str]:
         )
     if settings.redis.url and urlsplit(settings.redis.url).scheme not in REDIS_SCHEMES:
         found.append(f"[redis] url: expected a URL that begins with one of {', '.join(REDIS_SCHEMES)}")
+    if settings.redis.ssl_ca and not settings.redis.url.startswith("rediss"):
+        found.append("[redis] ssl_ca means TLS, and [redis] url does not: begin it with rediss")
     return found
 
 
 def _completed(settings: Settings, source: str, folder: Path, environ: Mapping[str, str]) -> Settings:
     """The settings with what only this host knows: its name, its folders, absolute paths."""
-    node, store = settings.node, settings.store
+    node, store, redis = settings.node, settings.store, settings.redis
     return replace(
         settings,
         source=source,
         store=replace(store, ssl_ca=str(folder / store.ssl_ca) if store.ssl_ca else ""),
+        redis=replace(redis, ssl_ca=str(folder / redis.ssl_ca) if redis.ssl_ca else ""),
         node=replace(
             node,
             name=node.name or socket.gethostname(),

@@ -116,38 +116,67 @@ def _of_fleet(desk: Desk, settings: Settings, runtime: Runtime) -> Iterator[Find
 
 
 def redis(settings: Settings) -> Iterator[Finding]:
-    """Whether Redis, where there is one, is a primary that keeps what it is told."""
+    """Whether Redis, where there is one, takes writes and keeps what it is told."""
     from leasebeat.app import look_at_redis
 
+    if not settings.redis.url:
+        return
     try:
-        said = look_at_redis(settings)
+        looks = look_at_redis(settings)
     except GateUnavailable as problem:
         advice = "start it, or leave [redis] url empty: without it every claim goes to the store"
         yield Finding("Redis", False, str(problem), advice)
         return
-    if said:
-        yield redis_role(said)
-        yield redis_eviction(said)
+    for name, said in looks.servers.items():
+        of = f" of {name}" if len(looks.servers) > 1 else ""
+        yield from (redis_role(said, of), redis_eviction(said, of))
+        if "cluster_state" in said:
+            yield redis_cluster(said, "+cluster://" in settings.redis.url, of)
+    if looks.sentinels:
+        yield redis_sentinels(looks.sentinels)
 
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def redis_role(said: Mapping[str, str]) -> Finding:
+def redis_role(said: Mapping[str, str], of: str = "") -> Finding:
     """Whether it takes writes."""
     role = said.get("role", "unknown")
-    return Finding("Redis role", role == "master", role, "name the primary in [redis] url, not a replica")
+    advice = "name the primary in [redis] url, not a replica"
+    return Finding(f"Redis role{of}", role == "master", role, advice)
 
 
-def redis_eviction(said: Mapping[str, str]) -> Finding:
+def redis_eviction(said: Mapping[str, str], of: str = "") -> Finding:
     """Whether it may forget keys before their time."""
     policy, limit = said.get("maxmemory_policy", "unknown"), said.get("maxmemory", "0")
     return Finding(
-        "Redis eviction policy",
+        f"Redis eviction policy{of}",
         policy == "noeviction" or limit == "0",
         f"{policy}, maxmemory {limit}",
         "set maxmemory-policy noeviction: a forgotten key costs a needless claim in the store",
+    )
+
+
+def redis_cluster(said: Mapping[str, str], named: bool, of: str = "") -> Finding:
+    """Whether all slots are served, and whether the URL has `named` it as a cluster."""
+    state, size = said["cluster_state"], said.get("cluster_size", "unknown")
+    found = f"{state}, {size} primaries with slots"
+    if not named:
+        advice = "begin [redis] url with redis+cluster:// and name some of its nodes"
+        return Finding(f"Redis cluster{of}", False, f"{found}; named as a single server", advice)
+    advice = "see CLUSTER INFO and CLUSTER NODES: while a slot has no primary every claim goes to the store"
+    return Finding(f"Redis cluster{of}", state == "ok", found, advice)
+
+
+def redis_sentinels(said: Mapping[str, str]) -> Finding:
+    """Whether all Sentinels answer and know the service."""
+    wrong = [problem for problem in said.values() if problem]
+    return Finding(
+        "Redis Sentinels",
+        not wrong,
+        "; ".join([f"{len(said) - len(wrong)} of {len(said)} name the primary", *wrong]),
+        "start them, or name those of this service in [redis] url: a fail-over needs most of them",
     )
 
 

@@ -43,8 +43,11 @@ class Line(Protocol):
         ...
 
 
-Connect = Callable[[], Line]
-"""A new connection. Raises GateUnavailable; SettingsError where the URL cannot be used."""
+Connect = Callable[[str], Line]
+"""A new connection, to the server that has the key or channel of that name.
+
+Raises GateUnavailable; SettingsError where the URL cannot be used.
+"""
 
 
 class PublishExecutor:
@@ -96,7 +99,7 @@ class PublishExecutor:
         assert self._connect is not None, "refused by `refuse`"
         try:
             command = _command(job.launch)
-            line = self._connect()
+            line = self._connect(str(command[1]))
         except (LeasebeatError, ValueError) as problem:
             return not_started(f"nothing was published: {problem}")
         try:

@@ -1,4 +1,4 @@
-"""Connections to one Redis server: one command, one reply, no second try.
+"""Connections to a Redis server: one command, one reply, no second try.
 
 redis-py's client is left aside for its bare connection. The client waits for 5 s and sends a command
 up to ten times again; a `SET NX` whose reply was lost then finds its own key, and answers "not yours".
@@ -7,8 +7,9 @@ A bare connection also never looks up a name or connects in the middle of a ques
 
 from __future__ import annotations
 
+from copy import copy
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
 from leasebeat.errors import GateUnavailable, SettingsError
@@ -16,7 +17,12 @@ from leasebeat.errors import GateUnavailable, SettingsError
 TIMEOUT_S = 0.2
 """How long a fire waits for a connection, and for each reply."""
 
-_NOT_BUILT = ("redis+sentinel", "redis+cluster")
+
+UNREADABLE = (
+    "[redis] url cannot be read; expected redis://[[user]:password@]host[:port][/database], unix://path,"
+    " redis+sentinel://[[user]:password@]host:port,host:port/service[/database]"
+    " or redis+cluster://[[user]:password@]host:port,host:port; rediss in the place of redis for TLS"
+)
 
 
 class Connection(Protocol):
@@ -34,34 +40,37 @@ class Connection(Protocol):
 
 
 class RedisServer:
-    """Where the server is and how to talk to it. redis-py is imported when one is made.
+    """Where a server is and how to talk to it. redis-py is imported when one is made.
 
-    `timeout_s` is how long to wait for a connection, and for each reply.
+    `url` is `redis://`, `rediss://` or `unix://`. `timeout_s` is how long to wait for a connection, and for
+    each reply. With `rediss://` the certificate must be of the authority in the PEM file `ssl_ca` (empty:
+    of one that the host trusts) and name the server, unless `ssl_verify` is off. Raises SettingsError.
     """
 
-    def __init__(self, url: str, timeout_s: float) -> None:
+    def __init__(self, url: str, timeout_s: float, ssl_ca: str = "", ssl_verify: bool = True) -> None:
         driver: Any = import_module("redis.connection")
         self._errors: tuple[type[Exception], ...] = (import_module("redis.exceptions").RedisError, OSError)
-        scheme = url.partition("://")[0]
-        if scheme in _NOT_BUILT:
-            raise SettingsError(
-                f"[redis] url: {scheme}:// is not built yet; expected redis://, rediss:// or unix://"
-            )
         try:
             options: dict[str, Any] = driver.parse_url(url)
             self._make: Any = options.pop("connection_class", driver.Connection)
+            if url.startswith("rediss://"):
+                options |= _tls(ssl_ca, ssl_verify)
             self._options = options | _our_options(timeout_s)  # ours win over what the URL's query says
             self._make(**self._options)
         except (TypeError, ValueError, *self._errors):
             # What went wrong in it may repeat the password.
-            raise SettingsError(
-                "[redis] url cannot be read; expected redis://[[user]:password@]host[:port][/database],"
-                " rediss:// the same, or unix://path"
-            ) from None
+            raise SettingsError(UNREADABLE) from None
         self._secrets = {word for word in (options.get("password"), urlsplit(url).password) if word}
         self.name = str(
             options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
         )
+
+    def at(self, host: str, port: int) -> Self:
+        """Another server that is talked to in the same way."""
+        other = copy(self)
+        other._options = self._options | {"host": host, "port": port}
+        other.name = f"{host}:{port}"
+        return other
 
     def connect(self) -> Link:
         """A new connection, its password given and its database chosen. Raises GateUnavailable."""
@@ -88,6 +97,11 @@ class RedisServer:
         return text
 
 
+def _tls(ssl_ca: str, ssl_verify: bool) -> dict[str, object]:
+    given: dict[str, object] = {"ssl_ca_certs": ssl_ca} if ssl_ca else {}
+    return given if ssl_verify else given | {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+
+
 def _our_options(timeout_s: float) -> dict[str, object]:
     # RESP2 and no client info: nothing is sent at connecting but the password and the database.
     retry: Any = import_module("redis.retry")
@@ -109,6 +123,7 @@ class Link:
     def __init__(
         self, server: RedisServer, connection: Connection, errors: tuple[type[Exception], ...]
     ) -> None:
+        self.name = server.name
         self._server = server
         self._connection = connection
         self._errors = errors

@@ -8,6 +8,7 @@ is the work of a thread of its own, so that a fire never waits for it. This is t
     half open   after a pause of 1, 2, 4, then 5 s the thread connects and asks the trial question
 
 So a Redis that is dead, frozen, full, read-only or busy costs one fire 0.2 s and the next ones nothing.
+What takes writes is looked for anew with each connection: a fail-over is no more than a lost connection.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from importlib.resources import files
 from typing import cast
 
 from leasebeat.errors import GateUnavailable
-from leasebeat.gate.link import TIMEOUT_S, Link, RedisServer
+from leasebeat.gate.deployment import Deployment, Links
+from leasebeat.gate.link import TIMEOUT_S
 from leasebeat.logs import event
 from leasebeat.model.instant import SECOND
 from leasebeat.model.run import RunKey
@@ -52,19 +54,21 @@ class GateCounters:
 
 
 class RedisGate:
-    """The gate over one Redis server. Safe to use from several threads.
+    """The gate over a Redis. Safe to use from several threads.
 
-    `installation` keeps fleets that share a Redis apart; `ttl_s` is how long a fire stays taken, which
-    matters for speed only.
+    `deployment` should wait for nothing longer than TIMEOUT_S. `installation` keeps fleets that share a
+    Redis apart; `ttl_s` is how long a fire stays taken, which matters for speed only.
     """
 
-    def __init__(self, url: str, installation: str, runtime: Runtime, ttl_s: float = 10.0) -> None:
-        self._server = RedisServer(url, TIMEOUT_S)
+    def __init__(
+        self, deployment: Deployment, installation: str, runtime: Runtime, ttl_s: float = 10.0
+    ) -> None:
+        self._deployment = deployment
         self._runtime = runtime
         self._prefix = f"lb:{installation}"
         self._ttl_ms = max(1, round(ttl_s * 1000))
         self._lock = runtime.lock()
-        self._link: Link | None = None
+        self._links: Links | None = None
         self._failures = 0  #: since Redis last answered
         self._problem = "not connected yet"
         self._told = False  #: the log says that Redis is left out
@@ -82,7 +86,7 @@ class RedisGate:
     @property
     def usable(self) -> bool:
         """Whether the breaker is closed: fires are asked for."""
-        return self._link is not None
+        return self._links is not None
 
     # the port
 
@@ -96,7 +100,7 @@ class RedisGate:
     def notify(self, topic: str) -> None:
         """See the port."""
         with suppress(GateUnavailable):  # who misses it polls
-            self._call("PUBLISH", self._prefix, topic)
+            self._call(self._prefix, "PUBLISH", self._prefix, topic)
 
     def listen(self, heard: Callable[[str], None]) -> None:
         """See the port. A node hears itself too. What is said while the connection is lost is lost."""
@@ -118,7 +122,7 @@ class RedisGate:
 
     def _ask(self, keys: list[str], token: str) -> list[bool]:
         try:
-            answers = _answers(self._call(*self._question(keys, token)), len(keys))
+            answers = _answers(self._call(keys[0], *self._question(keys, token)), len(keys))
         except _LeftAlone:
             self._count(len(keys), skipped=len(keys))
             raise
@@ -132,12 +136,16 @@ class RedisGate:
         # The text goes along each time: a server that has forgotten the script needs no second question.
         return ("EVAL", _SCRIPT, len(keys), *keys, token, self._ttl_ms)
 
-    def _call(self, *command: str | int) -> object:
+    def _call(self, key: str, *command: str | int) -> object:
+        """Ask the server that has `key`."""
+        return self._with(lambda links: links.of(key).call(*command))
+
+    def _with(self, ask: Callable[[Links], object]) -> object:
         if not self._tried:
             self._first_try.wait(TIMEOUT_S)  # just started: the first connection is on its way
         try:
             with self._lock:
-                return self._call_alone(command)
+                return self._alone_with(ask)
         except _LeftAlone:
             raise
         except GateUnavailable as problem:
@@ -145,14 +153,15 @@ class RedisGate:
             self._wake.wake()
             raise
 
-    def _call_alone(self, command: tuple[str | int, ...]) -> object:
-        if self._link is None:
+    def _alone_with(self, ask: Callable[[Links], object]) -> object:
+        if self._links is None:
             raise _LeftAlone(f"Redis is left alone until it answers again; the last time: {self._problem}")
         try:
-            reply = self._link.call(*command)
+            reply = ask(self._links)
         except GateUnavailable:
             # Before the lock is free: others who wait for it go on to the store.
-            self._link = None
+            self._links.close()
+            self._links = None
             raise
         self._failures = 0
         return reply
@@ -176,7 +185,7 @@ class RedisGate:
 
     def _keep_connected(self) -> None:
         while not self._ended:
-            if self._link is None:
+            if self._links is None:
                 self._connect()
             else:
                 self._check()
@@ -187,33 +196,39 @@ class RedisGate:
         self._drop()
 
     def _pause_s(self) -> float:
-        if self._link is not None:
+        if self._links is not None:
             return IDLE_CHECK_S
         return min(LONGEST_PAUSE_S, 2.0 ** min(self._failures - 1, 10))
 
     def _connect(self) -> None:
-        """Half open: one connection, and one question that needs all that real ones need."""
+        """Half open: connections, and on each one question that needs all that real ones need."""
         try:
-            link = self._server.connect()
-            link.call(*self._question([f"{self._prefix}:trial"], "trial"))
+            links = self._deployment.open()
         except GateUnavailable as problem:
             self._failed(problem)
             return
+        try:
+            for tag, link in links.each():
+                link.call(*self._question([f"{self._prefix}:{{{tag}}}:trial"], "trial"))
+        except GateUnavailable as problem:
+            links.close()
+            self._failed(problem)
+            return
         with self._lock:
-            self._link = link
+            self._links = links
             told, self._told = self._told, False
         if told:
             event("INFO", "gate_ready", "Redis answers again")
 
     def _check(self) -> None:
         with suppress(GateUnavailable):  # the breaker is open now, and has said so
-            self._call("PING")
+            self._with(lambda links: [link.call("PING") for _, link in links.each()])
 
     def _drop(self) -> None:
         with self._lock:
-            if self._link is not None:
-                self._link.close()
-            self._link = None
+            if self._links is not None:
+                self._links.close()
+            self._links = None
 
     # the channel
 
@@ -226,12 +241,17 @@ class RedisGate:
                 self._relisten.wait(RELISTEN_S)
 
     def _listen(self, heard: Callable[[str], None]) -> None:
-        link = self._server.connect()
+        link = self._deployment.connect(self._prefix)
         try:
             link.call("SUBSCRIBE", self._prefix)
+            checked = self._runtime.monotonic()
             while not self._ended:
                 if link.wait(_HEAR_S):
-                    heard(_topic(link.read()))
+                    _pass_on(link.read(), heard)
+                elif self._runtime.monotonic() - checked > IDLE_CHECK_S:
+                    # A server that froze, or was replaced while this host could not see it, says nothing.
+                    _pass_on(link.call("PING"), heard)
+                    checked = self._runtime.monotonic()
         finally:
             link.close()
 
@@ -248,7 +268,8 @@ def _answers(reply: object, count: int) -> list[bool]:
     return [answer == 1 for answer in answers]
 
 
-def _topic(message: object) -> str:
-    """The text of a message to a channel, which comes as (b"message", channel, text)."""
-    parts = cast("list[bytes]", message) if isinstance(message, list) else [b""]
-    return parts[-1].decode(errors="replace")
+def _pass_on(said: object, heard: Callable[[str], None]) -> None:
+    """A message to a channel comes as (b"message", channel, text); an answer to PING as (b"pong", text)."""
+    parts = cast("list[bytes]", said) if isinstance(said, list) else [b""]
+    if parts[0] == b"message":
+        heard(parts[-1].decode(errors="replace"))

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import redis
 
+from leasebeat import settings
 from leasebeat.errors import GateUnavailable, SettingsError
 from leasebeat.gate.base import Gate, OpenGate
+from leasebeat.gate.deployment import Deployment, deployment
 from leasebeat.gate.link import TIMEOUT_S
 from leasebeat.gate.redis import BATCH, GateCounters, RedisGate
 from leasebeat.model.run import RunKey
@@ -23,6 +25,7 @@ from leasebeat.testing.servers import Redis, free_port
 NOON = 1_795_176_000_000_000
 FIRE = RunKey(NOON, 7)
 PATIENCE_S = 0.9
+"""A loaded machine may take longer than the real time-out to do what is not the test's subject."""
 
 Eventually = Callable[[Callable[[], object]], None]
 MakeGate = Callable[..., RedisGate]
@@ -102,16 +105,19 @@ class Proxy:
             each.close()
 
 
+def at(url: str, timeout_s: float = PATIENCE_S) -> Deployment:
+    return deployment(settings.Redis(url), timeout_s)
+
+
 @pytest.fixture
 def make_gate(own_redis: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeGate]:
-    # A loaded machine may take longer than the real time-out to do what is not the test's subject.
     monkeypatch.setattr("leasebeat.gate.redis.TIMEOUT_S", PATIENCE_S)
     gates: list[RedisGate] = []
 
     def make(
         url: str = own_redis.url, installation: str = "one", runtime: SystemRuntime | None = None
     ) -> RedisGate:
-        gates.append(RedisGate(url, installation, runtime or HastyRuntime()))
+        gates.append(RedisGate(at(url), installation, runtime or HastyRuntime()))
         return gates[-1]
 
     yield make
@@ -358,7 +364,9 @@ def test_options_in_the_url_cannot_bring_back_retries_or_long_time_outs(
 ):
     gate = make_gate(f"{own_redis.url}?socket_timeout=60&retry_on_timeout=yes&protocol=3")
     gate.ask([FIRE], "me")
-    connection: Any = gate._link and gate._link._connection
+    links = gate._links
+    assert links is not None
+    connection: Any = links.of("any")._connection
     assert (connection.socket_timeout, connection.socket_connect_timeout) == (PATIENCE_S, PATIENCE_S)
     assert (connection.retry.get_retries(), connection.retry_on_error, connection.protocol) == (0, [], 2)
 
@@ -396,25 +404,35 @@ def test_a_wrong_password_is_not_repeated(
 def test_a_server_that_repeats_the_password_is_masked(make_gate: MakeGate, proxy: Proxy):
     gate = make_gate(proxy.url)
     gate.ask([RunKey(NOON, 1)], "me")
-    gate._server._secrets.add("swordfish")
+    links = gate._links
+    assert links is not None
+    links.of("any")._server._secrets.add("swordfish")
     proxy.answer = lambda _: b"-ERR unknown command 'AUTH', with args beginning with: 'swordfish'\r\n"
     with pytest.raises(GateUnavailable) as caught:
         gate.ask([FIRE], "me")
     assert ("'***'" in str(caught.value), caught.value.__cause__) == (True, None)
 
 
-@pytest.mark.parametrize("scheme", ["redis+sentinel", "redis+cluster"])
-def test_what_is_not_built_yet_says_so(scheme: str):
-    with pytest.raises(SettingsError, match="not built yet"):
-        RedisGate(f"{scheme}://:swordfish@a:1,b:2/mymaster", "one", SystemRuntime())
-
-
 @pytest.mark.parametrize(
-    "url", ["http://:swordfish@a", "redis://:swordfish@a:port", "redis://:swordfish@a?foo=1", ""]
+    "url",
+    [
+        *("http://:swordfish@a", "redis://:swordfish@a:port", "redis://:swordfish@a?foo=1", ""),
+        *(
+            "redis+sentinel://:swordfish@a",
+            "redis+sentinel://:swordfish@a/b/c",
+            "redis+sentinel://:swordfish@/b",
+        ),
+        *(
+            "redis+cluster://:swordfish@a/1",
+            "redis+cluster://:swordfish@a,:1",
+            "redis+cluster://:swordfish@a:b",
+        ),
+        "redis+sentinel://:swordfish@a/b/0?foo=1",
+    ],
 )
 def test_an_unusable_url_is_refused_without_its_password(url: str):
     with pytest.raises(SettingsError, match="expected redis://") as caught:
-        RedisGate(url, "one", SystemRuntime())
+        at(url)
     assert "swordfish" not in str(caught.value)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 import redis
 
+from leasebeat import settings
 from leasebeat.executors.options import ExecutorOptions
-from leasebeat.executors.publish import Line, PublishExecutor
-from leasebeat.gate.link import RedisServer
+from leasebeat.executors.publish import Connect, Line, PublishExecutor
+from leasebeat.gate.deployment import deployment
 from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode
 from leasebeat.testing.servers import Redis
 from leasebeat.testing.trials.cases import proves
@@ -21,10 +22,14 @@ from tests.integration.executing import Bench, bench, launch, until
 OK = OutcomeKind.SUCCEEDED
 
 
+def to(url: str, timeout_s: float) -> Connect:
+    return deployment(settings.Redis(url), timeout_s).connect
+
+
 class Publisher:
     """The executor under a real guardian, and a client that looks."""
 
-    def __init__(self, made: Bench, connect: Callable[[], Line]) -> None:
+    def __init__(self, made: Bench, connect: Connect) -> None:
         self.bench = made
         self.executor = PublishExecutor(made.options, made.runtime, made.loop, made.leash, connect)
 
@@ -37,7 +42,7 @@ class Publisher:
 @pytest.fixture
 def publisher(redis_url: str) -> Iterator[Publisher]:
     with bench(ExecutorOptions(kill_grace_s=0.3)) as made:
-        yield Publisher(made, RedisServer(redis_url, 5.0).connect)
+        yield Publisher(made, to(redis_url, 5.0))
 
 
 @pytest.fixture
@@ -123,7 +128,7 @@ def test_a_secret_of_the_node_can_be_part_of_it_and_one_that_is_missing_ends_the
 
 def test_without_a_server_nothing_was_published_and_another_node_may_try() -> None:
     with bench() as made:
-        outcome = Publisher(made, RedisServer("redis://:pw@127.0.0.1:1/0", 0.5).connect).run("list:a")
+        outcome = Publisher(made, to("redis://:pw@127.0.0.1:1/0", 0.5)).run("list:a")
     assert (outcome.kind, outcome.reason_code) == (OutcomeKind.START_FAILED, ReasonCode.START_FAILED)
     assert outcome.reason.startswith("nothing was published: Redis at 127.0.0.1:1 gave no usable answer")
 
@@ -131,10 +136,10 @@ def test_without_a_server_nothing_was_published_and_another_node_may_try() -> No
 def test_a_lost_answer_is_a_failure_that_says_what_may_have_happened(own_redis: Redis) -> None:
     frozen = cast("Any", redis.Redis.from_url(own_redis.url))
     with bench() as made, frozen:
-        connect = RedisServer(own_redis.url, 0.3).connect
+        connect = to(own_redis.url, 0.3)
 
-        def connect_then_freeze() -> Line:
-            line = connect()
+        def connect_then_freeze(key: str) -> Line:
+            line = connect(key)
             own_redis.freeze()
             return line
 
@@ -157,7 +162,7 @@ def test_a_lapsed_lease_publishes_nothing(publisher: Publisher, client: Any) -> 
 
 def test_a_time_out_ends_it_while_redis_says_nothing(own_redis: Redis) -> None:
     with bench() as made:
-        publisher = Publisher(made, RedisServer(own_redis.url, 5.0).connect)
+        publisher = Publisher(made, to(own_redis.url, 5.0))
         own_redis.freeze()
         what = launch("list:a", kind="publish", timeout_s=0.2)
         made.start(what, publisher.executor)

@@ -19,8 +19,8 @@ from leasebeat.model.schedule import Schedule
 from leasebeat.runtime import SystemRuntime
 
 
-def connect() -> Line:
-    raise AssertionError("nobody connects to find out what may be published")
+def connect(key: str) -> Line:
+    raise AssertionError(f"nobody connects to find out what may be published, not even for {key}")
 
 
 def refusal(kind: Any, command: str, options: ExecutorOptions | None = None, **columns: Any) -> str:

@@ -12,7 +12,10 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from leasebeat import settings
 from leasebeat.gate.base import Gate, OpenGate
+from leasebeat.gate.deployment import deployment
+from leasebeat.gate.link import TIMEOUT_S
 from leasebeat.gate.redis import RedisGate
 from leasebeat.model.instant import SECOND, Instant, to_text
 from leasebeat.model.node import LEASE_BEATS, NodeFacts
@@ -122,7 +125,8 @@ class _Ring:
         installation = str(self.store.rows("SELECT installation AS i FROM schema_info")[0]["i"])
 
         def gate() -> Gate:
-            made = RedisGate(redis.url, installation, SystemRuntime()) if self.seed % 2 else OpenGate()
+            where = deployment(settings.Redis(redis.url), TIMEOUT_S)
+            made = RedisGate(where, installation, SystemRuntime()) if self.seed % 2 else OpenGate()
             self._gates.append(made)
             return made
 
