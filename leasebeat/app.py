@@ -246,7 +246,8 @@ class _Worker:
         state_dir = host.state_dir(self.settings)
         loop = Loop(self.runtime)
         self._closers.append(loop.close)
-        leash = GuardianLeash(self.runtime, loop, state_dir / host.lock_name(node.name))
+        lock = state_dir / host.lock_name(node.name)
+        leash = GuardianLeash(self.runtime, loop, lock, node.no_new_privs)
         self.leash = leash
         self._closers.append(leash.close)
         self._start_guardian(leash)

@@ -115,6 +115,7 @@ class NodeSettings:
     allow_modules: tuple[str, ...] = ("*",)
     allow_urls: tuple[str, ...] = ("*",)
     allow_users: tuple[str, ...] = ()
+    no_new_privs: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import os
+import resource
 import signal
 import time
 from typing import Any, NoReturn
@@ -14,6 +16,12 @@ CAUSE_START = "start"
 
 CAUSE_LEASH = "leash"
 """The cause of an end: the deadline had passed."""
+
+OOM_SCORE = 300
+"""Added to the worker's own `oom_score_adj`: short of memory, the kernel is to kill tasks before workers."""
+
+_PR_SET_NO_NEW_PRIVS = 38
+_libc = ctypes.CDLL(None, use_errno=True)
 
 # Blocked rather than ignored: exec hands on what is ignored, and a signal that is sent to a child
 # before it has unblocked them waits for it instead of being lost.
@@ -38,6 +46,8 @@ def become(order: dict[str, Any], fds: list[int], status_fd: int, deadline: floa
         os.setsid()
         step = "descriptors"
         _place(fds)
+        step = "limits"
+        _limit(order["no_new_privs"])
         step = f"user {order['user']!r}"
         _change_user(order["user"])
         step = f"cwd {order['cwd']!r}"
@@ -65,6 +75,24 @@ def _place(fds: list[int]) -> None:
     away = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, len(fds) + 3) for fd in fds]
     for number, fd in enumerate(away):
         os.dup2(fd, number, inheritable=True)
+
+
+def prctl(option: int, value: object) -> None:
+    """The system call, with no further arguments. Raises OSError."""
+    if _libc.prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+def _limit(no_new_privs: bool) -> None:
+    """What holds for every task, whoever runs it. Before the user changes: then /proc/self is root's."""
+    with open("/proc/self/oom_score_adj", "r+", buffering=1) as file:
+        score = min(int(file.read()) + OOM_SCORE, 1000)
+        file.seek(0)
+        file.write(f"{score}\n")
+    # The soft limit alone: a task that is to be debugged may raise it again.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    if no_new_privs:
+        prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
 
 def _change_user(user: list[Any] | None) -> None:

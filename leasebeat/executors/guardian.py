@@ -31,7 +31,6 @@ which runs on while the machine is suspended.
 from __future__ import annotations
 
 import array
-import ctypes
 import errno
 import json
 import os
@@ -44,7 +43,7 @@ from collections import deque
 from typing import Any
 
 from leasebeat.executors import processes
-from leasebeat.executors.become import BLOCKED, CAUSE_LEASH, CAUSE_START, become
+from leasebeat.executors.become import BLOCKED, CAUSE_LEASH, CAUSE_START, become, prctl
 
 MESSAGE_BYTES = 200_000
 """The largest message: what a socket of the default size holds."""
@@ -366,12 +365,6 @@ def _drain(fd: int) -> bytes:
         return pipe.read(4096) or b""
 
 
-def _prctl(option: int, value: object) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
-
-
 def _wake_on_child() -> int:
     read, write = os.pipe()
     os.set_blocking(read, False)
@@ -395,8 +388,8 @@ def main() -> None:
     for fd in (socket_fd, lock_fd):
         if fd >= 0:
             os.set_inheritable(fd, False)
-    _prctl(_PR_SET_NAME, b"leasebeat-guard")
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    prctl(_PR_SET_NAME, b"leasebeat-guard")
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
     sock = socket.socket(fileno=socket_fd)
     sock.setblocking(False)
     os.chdir("/")

@@ -84,12 +84,16 @@ class GuardianLeash:
     """The guardian, as base.Leash and as the way to start child processes.
 
     `lock_path` is a file that worker and guardian hold together (flock): who can take it knows that
-    both are gone. `restore` starts the first guardian as well.
+    both are gone. `restore` starts the first guardian as well. `no_new_privs`: no child gains rights by a
+    set-user-id program.
     """
 
-    def __init__(self, runtime: Runtime, loop: Loop, lock_path: Path | None = None) -> None:
+    def __init__(
+        self, runtime: Runtime, loop: Loop, lock_path: Path | None = None, no_new_privs: bool = True
+    ) -> None:
         self._runtime = runtime
         self._loop = loop
+        self._no_new_privs = no_new_privs
         self._lock_path = lock_path
         self._lock_fd = -1
         self._deadline = 0.0
@@ -147,7 +151,7 @@ class GuardianLeash:
         when command and environment are too large for it.
         """
         token = next(self._tokens)
-        message = _encode("spawn", token, _order(order))
+        message = _encode("spawn", token, {**_order(order), "no_new_privs": self._no_new_privs})
         if len(message) > guardian.MESSAGE_BYTES:
             raise StartFailed(
                 f"command and environment take {len(message):,} bytes, more than {guardian.MESSAGE_BYTES:,}"

@@ -11,6 +11,7 @@ from leasebeat.testing.trials import burst
 
 
 @pytest.mark.slow
+@pytest.mark.fault(76)
 def test_ten_thousand_rows_of_one_second_run_once_each(
     tmp_path: Path, mariadb: MySQL, redis_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -83,6 +83,7 @@ def test_a_second_worker_of_the_same_name_waits_until_the_first_has_left(
     until(lambda: value(fleet.store, live) == second.process.pid, 20, f"the second joins\n{fleet.tails()}")
 
 
+@pytest.mark.fault(14)
 def test_sigterm_drains_with_heartbeats_to_the_end(fleet: Fleet) -> None:
     worker = started(fleet)
     run_now(fleet, "sleep 4")
@@ -96,6 +97,7 @@ def test_sigterm_drains_with_heartbeats_to_the_end(fleet: Fleet) -> None:
     assert value(fleet.store, beats) >= before + 2
 
 
+@pytest.mark.fault(15)
 def test_a_second_sigterm_kills_what_runs_and_hands_it_back(fleet: Fleet) -> None:
     worker = started(fleet)
     run_now(fleet, "trap '' TERM; sleep 600; true")

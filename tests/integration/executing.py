@@ -66,10 +66,15 @@ def carrying(text: str) -> list[int]:
 class Bench:
     """An executor under a real guardian, and the outcomes it reports."""
 
-    def __init__(self, options: ExecutorOptions | None = None, lock_path: Path | None = None) -> None:
+    def __init__(
+        self,
+        options: ExecutorOptions | None = None,
+        lock_path: Path | None = None,
+        no_new_privs: bool = True,
+    ) -> None:
         self.runtime = SystemRuntime()
         self.loop = Loop(self.runtime)
-        self.leash = GuardianLeash(self.runtime, self.loop, lock_path)
+        self.leash = GuardianLeash(self.runtime, self.loop, lock_path, no_new_privs)
         self.options = options or ExecutorOptions(kill_grace_s=0.3)
         self.shell = ShellExecutor(self.options, self.loop, self.leash)
         self.outcomes: queue.SimpleQueue[tuple[Launch, Outcome]] = queue.SimpleQueue()
@@ -100,8 +105,10 @@ class Bench:
 
 
 @contextmanager
-def bench(options: ExecutorOptions | None = None, lock_path: Path | None = None) -> Generator[Bench]:
-    made = Bench(options, lock_path)
+def bench(
+    options: ExecutorOptions | None = None, lock_path: Path | None = None, no_new_privs: bool = True
+) -> Generator[Bench]:
+    made = Bench(options, lock_path, no_new_privs)
     made.open()
     try:
         yield made

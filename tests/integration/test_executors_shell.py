@@ -47,24 +47,28 @@ def test_an_exit_code_is_failure_unless_success_codes_name_it(shells: Bench) -> 
     assert shells.run("exit 0", {"success_codes": [3]}).kind is OutcomeKind.FAILED
 
 
+@pytest.mark.fault(74)
 def test_a_command_that_is_not_there_did_not_start(shells: Bench) -> None:
     outcome = shells.run("/no/such/command")
     assert (outcome.kind, outcome.exit_code) == (OutcomeKind.START_FAILED, 127)
     assert b"/no/such/command" in outcome.output
 
 
+@pytest.mark.fault(74)
 def test_a_file_that_cannot_be_executed_did_not_start(shells: Bench, tmp_path: Path) -> None:
     (tmp_path / "plain").write_text("no program")
     outcome = shells.run(f"{tmp_path}/plain")
     assert (outcome.kind, outcome.exit_code) == (OutcomeKind.START_FAILED, 126)
 
 
+@pytest.mark.fault(74)
 def test_a_missing_cwd_did_not_start_and_says_so(shells: Bench) -> None:
     outcome = shells.run("pwd", {"cwd": "/no/such/folder"})
     assert outcome.kind is OutcomeKind.START_FAILED
     assert outcome.reason == "cwd '/no/such/folder': No such file or directory"
 
 
+@pytest.mark.fault(74)
 def test_an_argument_that_the_kernel_refuses_did_not_start(shells: Bench) -> None:
     outcome = shells.run("true", {"env": {"BIG": "x" * 140_000}})
     assert outcome.kind is OutcomeKind.START_FAILED
@@ -89,11 +93,13 @@ def test_a_foreign_signal_is_a_failure_that_names_it(shells: Bench) -> None:
     assert "SIGSEGV" in outcome.reason
 
 
+@pytest.mark.fault(70)
 def test_output_of_any_bytes_is_kept_as_it_is(shells: Bench) -> None:
     outcome = shells.run(r"printf '\000\377\033[31m\200no newline'")
     assert outcome.output == b"\x00\xff\x1b[31m\x80no newline"
 
 
+@pytest.mark.fault(69)
 def test_a_flood_of_output_is_drained_counted_and_cut_to_its_end(shells: Bench) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     outcome = shells.run("head -c 200000000 /dev/zero; echo the end")
@@ -119,6 +125,7 @@ def test_a_timeout_ends_a_task_by_sigterm(shells: Bench) -> None:
     assert (outcome.output.endswith(b"bye\n"), outcome.exit_code) == (True, 9)
 
 
+@pytest.mark.fault(71)
 def test_a_task_deaf_to_sigterm_is_killed_with_all_its_children(shells: Bench) -> None:
     what = launch("trap '' TERM; sleep 1000 & sleep 1000 & wait; sleep 1000", timeout_s=0.2)
     shells.start(what)
@@ -133,6 +140,7 @@ def test_the_child_of_a_shell_that_died_of_sigterm_keeps_its_grace(shells: Bench
     assert (tmp_path / "log").read_text() == "clean\n"
 
 
+@pytest.mark.fault(11)
 def test_a_stopped_task_still_ends_at_its_timeout(shells: Bench) -> None:
     outcome = shells.run("kill -STOP $$; echo woken", timeout_s=0.2)
     assert outcome.kind is OutcomeKind.TIMED_OUT
@@ -179,6 +187,7 @@ def test_a_second_stop_with_a_shorter_grace_sends_sigterm_again_and_counts(
 @pytest.mark.parametrize(
     "daemon", ["sleep 1000 &", "setsid sleep 1000 &", "setsid sh -c 'sleep 1000 & exit' &"]
 )
+@pytest.mark.fault(72)
 def test_what_a_task_leaves_behind_is_killed_and_does_not_hold_its_slot(shells: Bench, daemon: str) -> None:
     what = shells.start(launch(f"{daemon} echo started"))
     ended, outcome = shells.next(5)
@@ -194,6 +203,7 @@ def test_leftovers_are_left_alone_where_the_schedule_says_so(shells: Bench) -> N
     processes.kill(left)
 
 
+@pytest.mark.fault(73)
 def test_no_zombie_is_left_after_two_hundred_runs(shells: Bench) -> None:
     for _ in range(200):
         shells.start(launch("true & true"))
@@ -231,6 +241,7 @@ def test_a_task_is_told_who_it_is(shells: Bench) -> None:
     }
 
 
+@pytest.mark.fault(75)
 def test_a_task_inherits_nothing_of_the_worker_but_the_allowed_names(
     shells: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,11 +260,13 @@ def test_the_guardian_holds_no_secret_in_its_environment(monkeypatch: pytest.Mon
         assert Path(f"/proc/{made.leash.guardian_pid}/environ").read_bytes() == b"LANG=C.UTF-8\0"
 
 
+@pytest.mark.fault(75)
 def test_a_task_has_no_other_descriptors_than_the_three(shells: Bench) -> None:
     # The fourth is the folder that `ls` itself reads.
     assert shells.run("exec ls /proc/self/fd").output.split() == [b"0", b"1", b"2", b"3"]
 
 
+@pytest.mark.fault(75)
 def test_a_task_has_a_session_of_its_own_default_signals_and_a_safe_umask(shells: Bench) -> None:
     outcome = shells.run("ps -o sid= -p $$; echo $$; umask; exec grep -E 'Sig(Blk|Ign)' /proc/self/status")
     session, pid, umask, blocked, ignored = outcome.output.decode().splitlines()

@@ -24,6 +24,7 @@ def fresh_node() -> str:
     return f"node-{uuid.uuid4().hex}"
 
 
+@pytest.mark.fault(6)
 def test_a_killed_worker_takes_all_its_tasks_with_it() -> None:
     node = fresh_node()
     with worker(node, 60, STUBBORN, "sleep 1000", "setsid sleep 1000 & exec sleep 1000") as pid:
@@ -32,6 +33,7 @@ def test_a_killed_worker_takes_all_its_tasks_with_it() -> None:
         until(lambda: carrying(node) == [], "the death of the tasks", seconds=2)
 
 
+@pytest.mark.fault(10, 13)
 def test_a_stopped_worker_loses_its_tasks_at_the_deadline() -> None:
     node = fresh_node()
     with worker(node, 1.5, STUBBORN, "sleep 1000") as pid:

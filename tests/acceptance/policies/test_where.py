@@ -124,12 +124,14 @@ def test_each_shard_is_told_its_parameter(seen: Seen) -> None:
     assert {shard: json.loads(city) for shard, city in told.items()} == {"0": "Beijing", "1": "Tianjin"}
 
 
+@pytest.mark.fault(77)
 @proves("overlap", "skip", job("skip", "sleep 4", each(0, 2), overlap="skip"), ignored="allow")
 def test_a_fire_is_skipped_while_a_run_is_open(seen: Seen) -> None:
     assert seen.ends("skip") == [RAN, ("skipped", "overlap"), ("skipped", "overlap")]
     assert all(to_text(seen.at(0)) in reason for reason in seen.of("reason", "skip")[1:])
 
 
+@pytest.mark.fault(77)
 @proves("overlap", "wait", job("wait", "sleep 4", each(0, 2), overlap="wait"))
 def test_one_fire_waits_and_the_others_are_skipped(seen: Seen) -> None:
     assert seen.ends("wait") == [RAN, RAN, ("skipped", "overlap")]
@@ -137,6 +139,7 @@ def test_one_fire_waits_and_the_others_are_skipped(seen: Seen) -> None:
     assert seen.at_once("wait") == 1
 
 
+@pytest.mark.fault(77)
 @proves("overlap", "replace", job("replace", "sleep 5", each(0, 2), overlap="replace"))
 def test_the_newest_fire_takes_the_place_of_the_older_ones(seen: Seen) -> None:
     *older, newest = seen.ends("replace")
@@ -145,6 +148,7 @@ def test_the_newest_fire_takes_the_place_of_the_older_ones(seen: Seen) -> None:
     assert seen.at_once("replace") == 1
 
 
+@pytest.mark.fault(77)
 @proves("overlap", "allow", job("allow", "sleep 4", each(0, 2), overlap="allow"))
 def test_runs_of_a_schedule_may_run_at_once(seen: Seen) -> None:
     assert (seen.ends("allow"), seen.at_once("allow")) == ([RAN] * 3, 3)
