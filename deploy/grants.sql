@@ -28,6 +28,7 @@ GRANT INSERT ON leasebeat.schedule_history TO 'leasebeat_worker'@'%';
 GRANT INSERT, UPDATE, DELETE ON leasebeat.schedule_problems TO 'leasebeat_worker'@'%';
 GRANT INSERT, DELETE ON leasebeat.schedule_after TO 'leasebeat_worker'@'%';
 GRANT UPDATE (updated_at) ON leasebeat.schedules TO 'leasebeat_worker'@'%';
+GRANT UPDATE (coordinator) ON leasebeat.schema_info TO 'leasebeat_worker'@'%';
 
 -- People write schedules, ask for runs, and cordon or drain nodes.
 GRANT INSERT, UPDATE, DELETE ON leasebeat.schedules TO 'leasebeat_console'@'%';

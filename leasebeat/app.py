@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leasebeat import __version__, faults, host, logs
-from leasebeat.coordination.store import StoreCoordinator
+from leasebeat.coordinators import agree, open_coordinator
 from leasebeat.errors import Refused, SettingsError, StoreError, StoreUnfit
 from leasebeat.executors.base import Executor
 from leasebeat.gate.base import Gate, OpenGate
@@ -159,11 +159,10 @@ class _Worker:
 
     def open(self, cordoned: bool) -> None:
         settings, runtime = self.settings, self.runtime
-        if settings.node.coordinator != "store":
-            raise SettingsError("[node] coordinator = 'zookeeper' is not built yet; use 'store'")
         session = open_session(settings, runtime)
         self._closers.append(session.close)
         self._await_store(session)
+        agree(session, settings.node.coordinator, runtime)
         from leasebeat.store.sql import SqlStore
 
         store = SqlStore(session)
@@ -176,13 +175,15 @@ class _Worker:
         leash = self.leash
         assert leash is not None
         facts = host.facts(settings, cordoned)
+        coordinator = open_coordinator(settings, runtime)
+        self._closers.append(coordinator.close)
         self.node = Node(
             _config(settings, facts),
             Ports(
                 runtime=runtime,
                 store=store,
                 gate=gate,
-                coordinator=StoreCoordinator(),
+                coordinator=coordinator,
                 executors=self.executors,
                 leash=leash,
                 is_gone=lambda other: other.id == leash.predecessor and host.is_this_host(other, facts),
@@ -211,6 +212,10 @@ class _Worker:
                 _dump(node)
                 dumps = signals.dumps
         node.join(_LAST_WORDS_S)
+        if node.refused:
+            raise StoreUnfit(
+                f"{node.refused}; give all workers of a fleet the same, and start this one again"
+            )
         return 0
 
     def close(self) -> None:

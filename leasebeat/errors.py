@@ -15,6 +15,8 @@
     |   +-- Unavailable         the store cannot be reached: the statement was not applied
     |   +-- StoreUnfit          wrong version, isolation, privileges or schema: refused at start
     +-- GateUnavailable         Redis gave no usable answer; the store decides alone
+    +-- CoordinatorUnavailable  ZooKeeper gave no usable answer (exit code 69)
+    |   +-- NameTaken           another session holds the node's znode
     +-- StartFailed             a task could not be started on this node
 
 The docstring of a class is its default message. Adapters translate the errors of their drivers into
@@ -85,6 +87,14 @@ class StoreUnfit(StoreError):
 
 class GateUnavailable(LeasebeatError):
     """Redis gave no usable answer."""
+
+
+class CoordinatorUnavailable(LeasebeatError):
+    """ZooKeeper gave no usable answer."""
+
+
+class NameTaken(CoordinatorUnavailable):
+    """Another session holds the znode of this node's name."""
 
 
 class StartFailed(LeasebeatError):

@@ -90,6 +90,10 @@ class ZooKeeper:
     root: str = "/leasebeat"
     session_s: float = 10.0
     auth: str = field(default="", repr=False)  #: user:password of the digest scheme
+    ssl_ca: str = ""  #: PEM file; with it, or with ssl_cert, TLS is used
+    ssl_cert: str = ""  #: PEM file of this client's certificate
+    ssl_key: str = ""  #: PEM file of its key
+    ssl_verify: bool = True  #: the server's certificate must be of that CA and name the host
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +218,7 @@ REDIS_SCHEMES = (
     *("redis", "rediss", "unix"),
     *("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
 )
+ZNODE_ROOT = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
 NODE_NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 _READERS: dict[str, Callable[[object], object]] = {
@@ -337,6 +342,11 @@ def _contradictions(settings: Settings) -> list[str]:
         found.append(
             '[zookeeper] hosts is empty; [node] coordinator = "zookeeper" needs it, like "zk1:2181,zk2:2181"'
         )
+    auth = settings.zookeeper.auth
+    if auth and not all(auth.partition(":")):
+        found.append("[zookeeper] auth: expected user:password")
+    if not ZNODE_ROOT.fullmatch(settings.zookeeper.root):
+        found.append(f"[zookeeper] root = {settings.zookeeper.root!r}: expected a path like /leasebeat")
     if settings.redis.url and urlsplit(settings.redis.url).scheme not in REDIS_SCHEMES:
         found.append(f"[redis] url: expected a URL that begins with one of {', '.join(REDIS_SCHEMES)}")
     if settings.redis.ssl_ca and not settings.redis.url.startswith("rediss"):
@@ -352,6 +362,14 @@ def _completed(settings: Settings, source: str, folder: Path, environ: Mapping[s
         source=source,
         store=replace(store, ssl_ca=str(folder / store.ssl_ca) if store.ssl_ca else ""),
         redis=replace(redis, ssl_ca=str(folder / redis.ssl_ca) if redis.ssl_ca else ""),
+        zookeeper=replace(
+            settings.zookeeper,
+            **{
+                key: str(folder / path)
+                for key in ("ssl_ca", "ssl_cert", "ssl_key")
+                if (path := getattr(settings.zookeeper, key))
+            },
+        ),
         node=replace(
             node,
             name=node.name or socket.gethostname(),

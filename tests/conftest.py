@@ -29,6 +29,7 @@ from leasebeat import logs
 from leasebeat.settings import Log
 from leasebeat.testing.mysql import MySQL
 from leasebeat.testing.servers import MariaDB, Missing, Redis, need
+from leasebeat.testing.zookeeper import ZooKeeperEnsemble
 
 for name in [name for name in os.environ if name.startswith("LEASEBEAT_")]:
     del os.environ[name]  # what the developer's shell says must not reach the tests
@@ -39,7 +40,7 @@ hypothesis.settings.load_profile("leasebeat")
 
 RINGS = ("unit", "contract", "integration", "simulation", "acceptance")
 ROOT = Path(__file__).parent.parent
-SERVERS = frozenset({"servers", "mariadb", "redis_url", "own_mariadb", "own_redis"})
+SERVERS = frozenset({"servers", "mariadb", "redis_url", "own_mariadb", "own_redis", "ensemble"})
 FOLDER, OWNER = "LB_TEST_SERVERS", "LB_TEST_OWNER"
 
 
@@ -243,6 +244,17 @@ def own_redis() -> Iterator[Redis]:
         _cannot(problem)
     with server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def ensemble() -> Iterator[ZooKeeperEnsemble]:
+    """Three ZooKeeper servers that the tests of the module may kill, freeze and start again."""
+    try:
+        found = ZooKeeperEnsemble(Path(os.environ[FOLDER]))
+    except Missing as problem:
+        _cannot(problem)
+    with found:
+        yield found
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from leasebeat.cli.text import visible_lines
 from leasebeat.errors import (
     Busy,
+    CoordinatorUnavailable,
     DefinitionError,
     LeasebeatError,
     NoStore,
@@ -58,6 +59,7 @@ _CODES: tuple[tuple[type[LeasebeatError], int], ...] = (
     (DefinitionError, REFUSED),
     (Unavailable, UNREACHABLE),
     (Unknown, UNREACHABLE),
+    (CoordinatorUnavailable, UNREACHABLE),
     (StoreUnfit, SETTINGS),
     (SettingsError, SETTINGS),
 )

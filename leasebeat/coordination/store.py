@@ -8,10 +8,11 @@ moment at which the purged node stopped trusting itself (docs/protocol.md).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from leasebeat.model.node import Member
+from leasebeat.coordination.base import Trust
+from leasebeat.model.node import Member, NodeFacts
 
 _GAP_BEATS = 1.5
 """Looks further apart than this many beats of the watched node start its watch again."""
@@ -27,8 +28,27 @@ class _Watch:
 class StoreCoordinator:
     """Watches the members that the polls show. Belongs to the membership thread."""
 
+    name = "store"
+    present = True  #: what its row says, its own beat finds out
+    turns = None  #: the polls show all there is
+
     def __init__(self) -> None:
         self._watched: dict[str, _Watch] = {}
+
+    def bind(self, trust: Trust, noticed: Callable[[], None]) -> None:
+        """The beats alone say how long the node is trusted."""
+
+    def enter(self, facts: NodeFacts) -> None:
+        """The row says it all."""
+
+    def evict(self, name: str) -> None:
+        """There is nothing but the row."""
+
+    def leave(self) -> None:
+        """The row says it all."""
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def look(self, members: Sequence[Member], at: float) -> None:
         """Take in one look at `nodes`, answered at `at` (CLOCK_BOOTTIME, seconds)."""
@@ -59,6 +79,9 @@ class StoreCoordinator:
     def may_lead(self) -> bool:
         """Any node may try for the auditor's role."""
         return True
+
+    def withdraw(self) -> None:
+        """The role's lease runs out by itself."""
 
 
 def _moved(watch: _Watch, member: Member, at: float) -> bool:

@@ -48,6 +48,7 @@ class Member:
     queues: dict[str, int | None]
     roles: frozenset[str] = frozenset({"dispatch", "execute"})
     stale: bool = False  #: `beat_at` is more than a lease old by the store's clock
+    czxid: int | None = None  #: of its znode; None under the store coordinator
 
     @property
     def lease_s(self) -> float:
@@ -74,6 +75,7 @@ class NodeFacts:
     version: str
     tzdata: str
     state: NodeState = NodeState.LIVE
+    czxid: int | None = None  #: of its znode; None under the store coordinator
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from leasebeat.coordination.base import Coordinator
-from leasebeat.errors import Refused
+from leasebeat.errors import Refused, StoreError
 from leasebeat.gate.base import Gate
 from leasebeat.logs import event
 from leasebeat.model.instant import DAY, SECOND, Instant, from_seconds, to_text
@@ -107,7 +107,15 @@ class Audit:
         node_id, poll = self._standing.node_id, self._standing.poll
         if node_id is None or poll is None or not self._standing.takes_work or not self._standing.dispatches:
             self._term = None
+            self._coordinator.withdraw()
             return Turn()
+        try:
+            return self._audit(node_id)
+        except StoreError:
+            self._coordinator.withdraw()  # another may reach the store
+            raise
+
+    def _audit(self, node_id: str) -> Turn:
         if self._term is None and not self._may_try(node_id):
             self._changes.clear()  # a term begins with everything read anew
             return Turn()

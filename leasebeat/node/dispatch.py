@@ -245,8 +245,8 @@ class Dispatch:
     def _begin(self, held: Held, told: bool) -> None:
         launch = held.launch
         standing = self._standing
-        if not standing.lease.holds() or standing.leaving or launch.node_id != standing.node_id:
-            self._never_began(held, "the node's lease was over before the task could start")
+        if not standing.lease.firm() or standing.leaving or launch.node_id != standing.node_id:
+            self._never_began(held, "the node's lease was over, or in doubt, before the task could start")
             return
         try:
             executor = self._executors[launch.schedule.kind]

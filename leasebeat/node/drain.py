@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from leasebeat.coordination.base import Coordinator
 from leasebeat.errors import LeasebeatError
 from leasebeat.logs import event
 from leasebeat.model.node import NodeState
@@ -39,6 +40,7 @@ class Drain:
         runtime: Runtime,
         store: Store,
         standing: Standing,
+        coordinator: Coordinator,
         dispatch: Dispatch,
         outbox: Outbox,
         drain_s: float,
@@ -49,6 +51,7 @@ class Drain:
         self._runtime = runtime
         self._store = store
         self._standing = standing
+        self._coordinator = coordinator
         self._dispatch = dispatch
         self._outbox = outbox
         self._drain_s = drain_s
@@ -131,4 +134,5 @@ class Drain:
         node_id = self._standing.node_id
         if node_id is not None:
             self._store.set_state(node_id, NodeState.LEFT)
+            self._coordinator.leave()  # last: while it is seen, nobody takes what is being handed back
             event("INFO", "node_left", "left", node=self._standing.facts.name, node_id=node_id)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from leasebeat.coordination.base import Coordinator
-from leasebeat.errors import Duplicate
+from leasebeat.errors import Duplicate, NameTaken, StoreError
 from leasebeat.executors.base import Leash
 from leasebeat.logs import event
 from leasebeat.model.node import Member, NodeFacts, Vitals
@@ -57,7 +57,11 @@ class Heartbeat:
         if self._standing.leaving or (self._standing.draining and self._standing.node_id is None):
             return Turn()
         node_id = self._standing.node_id
-        return self._join() if node_id is None else self._beat(node_id)
+        if node_id is None:
+            return self._join()
+        if not self._coordinator.present:
+            return self._void(node_id, "its znode is gone")
+        return self._beat(node_id)
 
     def _join(self) -> Turn:
         # A new id only after the old life's tasks are dead: they would run beside their successors.
@@ -67,8 +71,10 @@ class Heartbeat:
         started = self._runtime.boottime()
         facts = replace(self._standing.facts, id=self._runtime.new_id(), state=self._standing.state)
         try:
+            # First the znode, then the row that names it: a row whose znode is missing is a dead node's.
+            facts = replace(facts, czxid=self._coordinator.enter(facts))
             self._store.join(facts)
-        except Duplicate:
+        except (Duplicate, NameTaken):
             return self._name_taken(facts.name)
         self._standing.lease.begin(started)
         self._standing.joined(facts.id, facts.state)
@@ -85,6 +91,7 @@ class Heartbeat:
         member, facts = known
         # Or it is this very process, and the reply to an earlier join was lost: nothing ran under that id.
         if self._is_gone(facts) or _process(facts) == _process(self._standing.facts):
+            self._coordinator.evict(name)
             self._store.purge(member.id, member.beat_seq, watched=False)
             event(
                 "INFO", "predecessor_purged", "this name's former node is dead", node=name, node_id=member.id
@@ -103,24 +110,39 @@ class Heartbeat:
         """Where no other node is left to purge it, this one watches it for a lease, by the rule of all."""
         at = self._runtime.boottime()
         self._coordinator.look([member], at)
-        dead = any(self._store.purge(found.id, found.beat_seq) for found in self._coordinator.dead(at))
+        dead = any(
+            self._store.purge(found.id, found.beat_seq, watched=found.czxid is None)
+            for found in self._coordinator.dead(at)
+        )
         if dead:
             event("WARNING", "node_purged", "missed three beats: purged", node=member.name, node_id=member.id)
         return dead
 
     def _beat(self, node_id: str) -> Turn:
         started = self._runtime.boottime()
-        if not self._store.beat(node_id, self._vitals()):
-            if self._standing.leaving:
-                return Turn()
-            event("ERROR", "node_purged", "purged; joining again under a new id", node_id=node_id)
-            self._standing.gone()
-            self._standing.lease.end()
-            self._dispatch.lose()
-            return Turn(0.0)
+        try:
+            accepted = self._store.beat(node_id, self._vitals())
+        except StoreError:
+            self._give_up_if_over()
+            raise
+        if not accepted:
+            return Turn() if self._standing.leaving else self._void(node_id, "purged")
         if self._standing.lease.renew(started):
             return Turn(max(0.0, self._standing.facts.beat_s - (self._runtime.boottime() - started)))
         return self._back_from_a_lapse(started)
+
+    def _void(self, node_id: str, why: str) -> Turn:
+        event("ERROR", "node_purged", f"{why}; joining again under a new id", node_id=node_id)
+        self._standing.gone()
+        self._standing.lease.end()
+        self._dispatch.lose()
+        self._coordinator.withdraw()
+        return Turn(0.0)
+
+    def _give_up_if_over(self) -> None:
+        """Live means both: who cannot beat for three beats is gone from ZooKeeper, too, once nothing runs."""
+        if not self._standing.lease.holds() and not self._dispatch.running(leashed_only=True):
+            self._coordinator.leave()
 
     def _back_from_a_lapse(self, started: float) -> Turn:
         """The row stands, but the lease had run out: what was started under it is stopped first."""

@@ -55,6 +55,7 @@ class Membership:
         self._reconciled = float("-inf")
         self.draining: Callable[[], None] = lambda: None  #: called when somebody set this node to draining
         self.ended: Callable[[], None] = lambda: None  #: called when ended runs may have followers
+        self.foreign: Callable[[str], None] = lambda _: None  #: called when the fleet has another coordinator
         gate.listen(self._heard)
 
     def run_once(self) -> Turn:
@@ -92,6 +93,8 @@ class Membership:
     def _take_in(self, node_id: str, poll: Poll, at: float) -> None:
         if node_id != self._standing.node_id:
             return  # purged and born again while the poll was under way
+        if poll.coordinator != self._coordinator.name:
+            self.foreign(poll.coordinator)
         self._standing.poll = poll
         ranking = Ranking(poll.members, poll.now)
         if ranking.key != self._standing.ranking.key:

@@ -29,9 +29,10 @@ from leasebeat.node.links import Links
 from leasebeat.node.loop import Loop, Service
 from leasebeat.node.membership import Membership
 from leasebeat.node.pull import Pull
-from leasebeat.node.purge import Purge
+from leasebeat.node.purge import Purge, missed
 from leasebeat.node.retention import Ages, Retention
 from leasebeat.node.standing import Standing
+from leasebeat.node.upkeep import Upkeep
 from leasebeat.node.verdict import OutputLimits
 from leasebeat.runtime import Runtime, Task
 from leasebeat.store.base import FinishRow, OpenRow, Orphan, Store
@@ -88,6 +89,7 @@ class Node:
         self._tasks: list[Task] = []
         self._stopped = False
         self.ended = runtime.waiter()
+        self.refused: str | None = None  #: why it left by itself: the fleet has another coordinator
         self.clock = clock = StoreClock(runtime)
         self.lease = Lease(runtime, ports.leash, config.facts.beat_s)
         self.standing = standing = Standing(config.facts, clock, self.lease)
@@ -109,9 +111,11 @@ class Node:
         )
         self.heartbeat.joined = self._joined
         self.watchdog = Watchdog(runtime, standing, dispatch, ports.leash)
+        self.lease.changed = self._lease_changed
         self.purge = Purge(
             runtime, store, gate, standing, coordinator, catalog, self._node_purged, self._run_lost
         )
+        coordinator.bind(self.lease, self.purge.waiter.wake)
         self.membership = Membership(
             runtime, store, gate, standing, coordinator, catalog, dispatch, self.pull, self.purge.waiter
         )
@@ -131,15 +135,20 @@ class Node:
         self.backlog = Backlog(
             runtime, store, standing, lambda: self.audit.leads, config.queue_wait_s, self._queue_waits
         )
-        self.drain = Drain(runtime, store, standing, dispatch, outbox, drain_s, grace_s, self.stop)
+        self.drain = Drain(
+            runtime, store, standing, coordinator, dispatch, outbox, drain_s, grace_s, self.stop
+        )
         self.membership.draining = self.drain.request
         self.membership.ended = self.follow.hint
+        self.membership.foreign = self._under_another_coordinator
         catalog.listen(self._problems)
 
     @property
     def services(self) -> tuple[Service, ...]:
         """All services. The heartbeat is the last to be stopped."""
+        turns = self._ports.coordinator.turns
         return (
+            *((Upkeep(turns),) if turns else ()),
             self.membership,
             self.due,
             self.pull,
@@ -173,6 +182,18 @@ class Node:
         return all(task.join(max(0.0, end - self._ports.runtime.monotonic())) for task in self._tasks)
 
     # what services tell each other
+
+    def _lease_changed(self) -> None:
+        self.watchdog.waiter.wake()
+        self.heartbeat.waiter.wake()
+
+    def _under_another_coordinator(self, found: str) -> None:
+        """Two coordinators in one fleet see different nodes die: this one ends its work and leaves."""
+        if self.refused is None:
+            own = self._ports.coordinator.name
+            self.refused = f"the fleet's coordinator is {found!r} now; [node] coordinator is {own!r} here"
+            event("ERROR", "other_coordinator", f"{self.refused}; leaving")
+        self.drain.request(hurry=True)
 
     def _joined(self, node_id: str) -> None:
         self._ports.joined(node_id)
@@ -242,9 +263,7 @@ class Node:
         self._tell("lost", orphan.key, f"node gone: {orphan.node_id}", orphan.attempt)
 
     def _node_purged(self, member: Member) -> None:
-        self._ports.tell(
-            Notice("purged", member.name, f"node {member.name} missed three beats and was purged")
-        )
+        self._ports.tell(Notice("purged", member.name, f"node {member.name} was purged: {missed(member)}"))
 
     def _queue_waits(self, queue: str, text: str) -> None:
         self._ports.tell(Notice("queue", queue, text))

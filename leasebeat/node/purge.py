@@ -77,12 +77,13 @@ class Purge:
         """Who else may be purging it now: everybody. The flip is a compare-and-swap on its beat counter."""
         count = 0
         for member in self._coordinator.dead(self._runtime.boottime()):
-            if self._store.purge(member.id, member.beat_seq):
+            # ZooKeeper's word is final, three beats or not.
+            if self._store.purge(member.id, member.beat_seq, watched=member.czxid is None):
                 count += 1
                 event(
                     "WARNING",
                     "node_purged",
-                    "missed three beats: purged",
+                    f"{missed(member)}: purged",
                     node=member.name,
                     node_id=member.id,
                 )
@@ -173,6 +174,11 @@ class Purge:
 
     def _settle(self, key: RunKey, code: ReasonCode, reason: str, status: str = "skipped") -> None:
         self._store.settle([SettleRow(key, status, code, reason)])
+
+
+def missed(member: Member) -> str:
+    """By what a node was found to be dead."""
+    return "missed three beats" if member.czxid is None else "its znode is gone"
 
 
 def _dressed(key: RunKey, entry: Entry, place: Place, shards: int) -> DressRow:

@@ -39,7 +39,7 @@ class Standing:
     def takes_work(self) -> bool:
         """Whether it may open or pull runs: live, and sure of it."""
         live = self.state == NodeState.LIVE and not self.draining
-        return self.node_id is not None and live and self.lease.holds()
+        return self.node_id is not None and live and self.lease.firm()
 
     @property
     def dispatches(self) -> bool:

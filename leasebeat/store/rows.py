@@ -102,6 +102,7 @@ class Poll:
     auditor: Role | None
     follow: bool = False  #: ended runs whose followers were not looked at yet
     paused: frozenset[str] = frozenset()  #: the queues of which nothing may start
+    coordinator: str = "store"  #: the fleet's: a node that has another leaves
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ def checks(session: Session, worker: bool = True) -> list[Check]:
         raise NoStore(_NO_STORE)
     for row in session.query("schema_info"):
         found = [_schema_version(row["version"]), _worker_version(row["min_worker"])]
-        return [*found, _coordinator(row["coordinator"]), *_checks_of_dialect(session, worker)]
+        return [*found, *_checks_of_dialect(session, worker)]
     raise NoStore(_NO_STORE)
 
 
@@ -88,17 +88,6 @@ def _worker_version(least: str) -> Check:
         __version__,
         f"{least} or newer",
         "install a newer Leasebeat on this host",
-    )
-
-
-def _coordinator(found: str) -> Check:
-    return Check(
-        "coordinator",
-        found == "store",
-        "refuse",
-        found,
-        "store",
-        "set schema_info.coordinator back to 'store', while no node is live: no other is built yet",
     )
 
 

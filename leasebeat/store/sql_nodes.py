@@ -23,6 +23,7 @@ def _member(record: Record) -> Member:
         queues=json.loads(record["queues"]),
         roles=frozenset(json.loads(record["roles"])),
         stale=bool(record["stale"]),
+        czxid=record["czxid"],
     )
 
 
@@ -43,6 +44,7 @@ def _facts(record: Record) -> NodeFacts:
         version=record["version"],
         tzdata=record["tzdata"],
         state=NodeState(record["state"]),
+        czxid=record["czxid"],
     )
 
 
@@ -77,6 +79,7 @@ class NodeStatements(Statements):
             auditor=_role(record),
             follow=bool(record["follow"]),
             paused=frozenset(json.loads(record["paused"] or "[]")),
+            coordinator=record["coordinator"],
         )
 
     def join(self, facts: NodeFacts) -> None:
@@ -98,6 +101,7 @@ class NodeStatements(Statements):
             roles=json.dumps(facts.roles),
             version=facts.version,
             tzdata=facts.tzdata,
+            czxid=facts.czxid,
         )
 
     def beat(self, node_id: str, vitals: Vitals) -> bool:

@@ -20,7 +20,8 @@ from pathlib import Path
 from types import FrameType
 
 from leasebeat.testing.mysql import url_text
-from leasebeat.testing.servers import MariaDB, Missing, Redis, ZooKeeper, sweep
+from leasebeat.testing.servers import MariaDB, Missing, Redis, sweep
+from leasebeat.testing.zookeeper import ZooKeeper
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Private servers for tests and demonstrations: MariaDB, Redis and ZooKeeper on loopback ports.
+"""Private servers for tests and demonstrations: MariaDB and Redis on loopback ports.
 
 Each is the real server in a temporary folder of its own, started without systemd, as root or not.
 It can be killed, frozen and started again on the same port and data. Ports lie below the kernel's
@@ -24,7 +24,18 @@ import psutil
 
 from leasebeat.testing.mysql import MySQL
 
-__all__ = ["MariaDB", "Missing", "Redis", "Server", "ZooKeeper", "processes_in", "sweep"]
+__all__ = [
+    "HOST",
+    "MariaDB",
+    "Missing",
+    "Redis",
+    "Server",
+    "asked",
+    "free_port",
+    "need",
+    "processes_in",
+    "sweep",
+]
 
 HOST = "127.0.0.1"
 READY_S = 60.0
@@ -337,35 +348,6 @@ class Redis(Server):
 
     def ready(self) -> bool:
         return asked(self.port, b"PING\r\n").startswith(b"+PONG")
-
-
-class ZooKeeper(Server):
-    """One ZooKeeper server, sessions from 1 s up."""
-
-    package = "zookeeper"
-
-    def __init__(self, parent: Path | None = None) -> None:
-        self._java = need("java", "default-jre-headless")
-        if not Path("/usr/share/java/zookeeper.jar").exists():
-            raise Missing("ZooKeeper is not installed; on Debian or Ubuntu: apt install zookeeper")
-        super().__init__(parent)
-        (self.folder / "zoo.cfg").write_text(
-            f"tickTime=500\ndataDir={self.folder}/data\nclientPort={self.port}\nclientPortAddress={HOST}\n"
-            "admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n"
-        )
-
-    @property
-    def hosts(self) -> str:
-        """For `[zookeeper] hosts`."""
-        return f"{HOST}:{self.port}"
-
-    def command(self) -> Sequence[str]:
-        classes = "/etc/zookeeper/conf_example:/usr/share/java/zookeeper.jar"
-        main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
-        return [self._java, "-Xmx256m", "-cp", classes, main, str(self.folder / "zoo.cfg")]
-
-    def ready(self) -> bool:
-        return asked(self.port, b"ruok") == b"imok"
 
 
 def asked(port: int, question: bytes) -> bytes:

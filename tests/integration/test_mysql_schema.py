@@ -10,6 +10,7 @@ from typing import Any
 import pymysql
 import pytest
 
+from leasebeat.coordinators import agree
 from leasebeat.errors import NoStore, Refused, StoreUnfit
 from leasebeat.model.run import ENDED, Status
 from leasebeat.model.schedule import PEOPLES_COLUMNS
@@ -20,7 +21,7 @@ from leasebeat.store.sql import SqlStore
 from leasebeat.store.url import StoreUrl
 from leasebeat.testing.mysql import MySQL
 from leasebeat.testing.servers import MariaDB
-from tests.integration.mysql_store import Fleet, Hands, fleet
+from tests.integration.mysql_store import FACTS, Fleet, Hands, fleet
 
 __all__ = ["fleet"]
 ROOT = Path(__file__).parents[2]
@@ -391,6 +392,27 @@ def test_each_account_may_do_its_own_and_no_more(
 
 
 def test_a_fleet_under_another_coordinator_is_refused_with_what_to_do(fleet: Fleet) -> None:
-    fleet.hands("UPDATE schema_info SET coordinator = 'zookeeper'")
-    with pytest.raises(StoreUnfit, match="coordinator: found zookeeper, expected store; set schema_info"):
-        schema.check(fleet.session)
+    fleet.store.join(FACTS)
+    with pytest.raises(StoreUnfit, match="coordinator is 'store' and nodes live under it"):
+        agree(fleet.session, "zookeeper", SystemRuntime())
+
+
+def test_an_idle_fleet_is_switched_by_starting_under_the_other_coordinator(fleet: Fleet) -> None:
+    agree(fleet.session, "zookeeper", SystemRuntime())
+    assert fleet.store.poll("", []).coordinator == "zookeeper"
+
+
+def test_a_switch_that_a_joining_node_has_overtaken_is_taken_back(fleet: Fleet) -> None:
+    class Overtaken:
+        def query(self, name: str, **params: Any) -> Any:
+            return fleet.session.query(name, **params)
+
+        def execute(self, name: str, **params: Any) -> int:
+            done = fleet.session.execute(name, **params)
+            if name == "switch_coordinator":
+                fleet.store.join(FACTS)
+            return done
+
+    with pytest.raises(StoreUnfit, match="nodes live under it"):
+        agree(Overtaken(), "zookeeper", SystemRuntime())  # type: ignore[arg-type]
+    assert fleet.store.poll("", []).coordinator == "store"

@@ -158,6 +158,7 @@ def test_a_new_follower_owes_nothing_from_before_it_followed():
 @pytest.mark.parametrize(("holder", "looks"), [("n", 1), ("o", 0)])
 def test_the_auditor_looks_at_what_others_left_marked(holder: str, looks: int):
     nothing: Any = SimpleNamespace(
+        name="store",
         listen=lambda _: None,
         look=lambda *_: None,
         dead=lambda _: [],

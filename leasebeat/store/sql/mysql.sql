@@ -20,6 +20,15 @@ SELECT installation FROM schema_info
 -- Of which version the tables are, and who may use them.
 SELECT version, min_worker, coordinator FROM schema_info
 
+-- name: switch_coordinator
+-- Only while no node is there. Who else may be starting now looks again after it has joined.
+UPDATE schema_info SET coordinator = :wanted
+WHERE coordinator = :found AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.state IN ('live', 'cordoned', 'draining'))
+
+-- name: restore_coordinator
+-- A node was there all the same: it goes on under the coordinator that it was started with.
+UPDATE schema_info SET coordinator = :found WHERE coordinator = :wanted
+
 -- name: schema_columns
 -- What is there: a row per table, its engine and its columns as a JSON list.
 SELECT t.TABLE_NAME AS name, t.ENGINE AS engine, JSON_ARRAYAGG(c.COLUMN_NAME) AS columns
@@ -168,9 +177,10 @@ SELECT definition FROM schedule_history WHERE id = :version
 -- node (an aggregate of JSON would be a temporary table on disk). Only the auditor looks for queued runs of schedules that
 -- are gone, and of nodes that are gone: those looks are at every such row. queues: JSON list of names.
 SELECT STRAIGHT_JOIN t.now, t.digest, t.running, t.kills, t.ready, t.orphans, t.sweep, t.follow, t.holder, t.term, t.expired, t.watermark,
-       n.id, n.name, n.state, n.beat_seq, n.beat_at, n.beat_s, n.slots, n.queues, n.roles,
+       n.id, n.name, n.state, n.beat_seq, n.beat_at, n.beat_s, n.slots, n.queues, n.roles, n.czxid,
        n.beat_at < UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND AS stale,
-       (SELECT JSON_ARRAYAGG(z.name) FROM queues z WHERE z.paused = 1) AS paused
+       (SELECT JSON_ARRAYAGG(z.name) FROM queues z WHERE z.paused = 1) AS paused,
+       (SELECT i.coordinator FROM schema_info i) AS coordinator
 FROM (
   SELECT UTC_TIMESTAMP(6) AS now, (SELECT d.digest FROM schedule_digest d) AS digest,
          (SELECT COUNT(*) FROM runs m FORCE INDEX (mine) WHERE m.node_id = :node_id AND m.status = 'running') AS running,
@@ -549,8 +559,8 @@ LEFT JOIN (SELECT DISTINCT c.schedule_id FROM runs c FORCE INDEX (pull) WHERE c.
 
 -- name: join
 -- A node's first beat. 1062: a present node has its name.
-INSERT INTO nodes (id, name, state, host, address, pid, beat_seq, beat_s, slots, queues, roles, version, tzdata, boot_id, pid_namespace, process_start)
-VALUES (:id, :node_name, :state, :host, :address, :pid, 1, :beat_s, :slots, :queues, :roles, :version, :tzdata, :boot_id, :pid_namespace, :process_start)
+INSERT INTO nodes (id, name, state, host, address, pid, beat_seq, beat_s, slots, queues, roles, version, tzdata, boot_id, pid_namespace, process_start, czxid)
+VALUES (:id, :node_name, :state, :host, :address, :pid, 1, :beat_s, :slots, :queues, :roles, :version, :tzdata, :boot_id, :pid_namespace, :process_start, :czxid)
 
 -- name: beat
 -- Say that this node lives.
@@ -564,7 +574,7 @@ UPDATE nodes SET state = :state WHERE id = :node_id AND state IN ('live', 'cordo
 
 -- name: node_named
 -- The present node of a name: what poll says of it, and its facts.
-SELECT n.id, n.name, n.state, n.beat_seq, n.beat_at, n.beat_s, n.slots, n.queues, n.roles,
+SELECT n.id, n.name, n.state, n.beat_seq, n.beat_at, n.beat_s, n.slots, n.queues, n.roles, n.czxid,
        n.beat_at < UTC_TIMESTAMP(6) - INTERVAL n.lease_us MICROSECOND AS stale,
        n.host, n.address, n.pid, n.boot_id, n.pid_namespace, n.process_start, n.version, n.tzdata
 FROM nodes n WHERE n.live_name = :node_name

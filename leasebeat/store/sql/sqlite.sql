@@ -19,6 +19,15 @@ SELECT installation FROM schema_info
 -- What this store is.
 SELECT version, min_worker, coordinator FROM schema_info
 
+-- name: switch_coordinator
+-- Only while no node is there. Who else may be starting now looks again after it has joined.
+UPDATE schema_info SET coordinator = :wanted
+WHERE coordinator = :found AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.state IN ('live', 'cordoned', 'draining'))
+
+-- name: restore_coordinator
+-- A node was there all the same: it goes on under the coordinator that it was started with.
+UPDATE schema_info SET coordinator = :found WHERE coordinator = :wanted
+
 -- name: default_timezone
 -- Of schedules that name none.
 SELECT trim(dflt_value, '''') AS timezone FROM pragma_table_info('schedules') WHERE name = 'timezone'
@@ -157,9 +166,10 @@ SELECT definition FROM schedule_history WHERE id = :version
 -- name: poll
 -- A node's one look a second: the same of it all in each row, and a row for each present node.
 SELECT t.now, t.digest, t.running, t.kills, t.ready, t.orphans, t.sweep, t.follow, t.holder, t.term, t.expired, t.watermark,
-       n.id, n.name, n.state, n.beat_seq, n.beat_at, n.beat_s, n.slots, n.queues, n.roles,
+       n.id, n.name, n.state, n.beat_seq, n.beat_at, n.beat_s, n.slots, n.queues, n.roles, n.czxid,
        n.beat_at < utc_in(-n.lease_us) AS stale,
-       (SELECT json_group_array(z.name) FROM queues z WHERE z.paused = 1) AS paused
+       (SELECT json_group_array(z.name) FROM queues z WHERE z.paused = 1) AS paused,
+       (SELECT i.coordinator FROM schema_info i) AS coordinator
 FROM (
 SELECT utc_now() AS now, (SELECT digest FROM schedule_digest) AS digest,
        (SELECT count(*) FROM runs r WHERE r.node_id = :node_id AND r.status = 'running') AS running,
@@ -692,9 +702,9 @@ FROM some x WHERE r.fire_at = x.fire_at AND r.schedule_id = x.schedule_id AND r.
 -- name: join
 -- A node is born.
 INSERT INTO nodes (id, name, host, address, pid, state, started_at, beat_at, beat_seq, beat_s, slots, queues, roles,
-                   version, tzdata, boot_id, pid_namespace, process_start)
+                   version, tzdata, boot_id, pid_namespace, process_start, czxid)
 VALUES (:id, :node_name, :host, :address, :pid, :state, utc_now(), utc_now(), 1, :beat_s, :slots, :queues, :roles,
-        :version, :tzdata, :boot_id, :pid_namespace, :process_start)
+        :version, :tzdata, :boot_id, :pid_namespace, :process_start, :czxid)
 
 -- name: beat
 -- I live.
@@ -709,7 +719,7 @@ UPDATE nodes SET state = :state WHERE id = :node_id AND state IN ('live', 'cordo
 
 -- name: node_named
 -- The present node of a name.
-SELECT n.id, n.name, n.state, n.beat_seq, n.beat_at, n.beat_s, n.slots, n.queues, n.roles,
+SELECT n.id, n.name, n.state, n.beat_seq, n.beat_at, n.beat_s, n.slots, n.queues, n.roles, n.czxid,
        n.beat_at < utc_in(-n.lease_us) AS stale,
        n.host, n.address, n.pid, n.boot_id, n.pid_namespace, n.process_start, n.version, n.tzdata
 FROM nodes n WHERE n.live_name = :node_name

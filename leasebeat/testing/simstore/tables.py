@@ -273,6 +273,7 @@ class NodeRow:
                 queues=facts.queues,
                 roles=frozenset(facts.roles),
                 stale=stale,
+                czxid=facts.czxid,
             )
         return member
 
