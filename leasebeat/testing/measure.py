@@ -23,6 +23,7 @@ from leasebeat.testing.trials import (
     idle,
     load,
     outage,
+    redis_faults,
     shards,
     workflow,
 )
@@ -34,6 +35,8 @@ MOST_RATIO = 3.0
 MOST_CPU_PCT = 1.0
 MOST_UNEVEN_PCT = 10.0
 """The least busy node may have so much less of a fire's shards than the busiest one."""
+MOST_LATE_S = 1.0
+"""A fire may be opened so late while Redis is gone."""
 MOST_BEHIND_S = 2.0
 """A missed instant may begin so much after a newer one: three nodes take them at once."""
 
@@ -116,6 +119,17 @@ def _outage(ground: Ground) -> Figures:
     return result.lines(), in_order and not result.findings
 
 
+def _redis(ground: Ground) -> Figures:
+    server, redis = ground.mariadb.mysql, ground.redis
+    gone = redis_faults.run(
+        ground.folder, server, redis, redis_faults.GONE, seconds=ground.lasting(60), per_s=500
+    )
+    rest = redis_faults.run(ground.folder, server, redis, redis_faults.ALL, seconds=2, per_s=100)
+    whole = all(window.whole for window in [*gone, *rest])
+    in_time = all(window.late_s <= MOST_LATE_S for window in gone)
+    return [window.line() for window in [*gone, *rest]], whole and in_time
+
+
 def _cron(ground: Ground) -> Figures:
     result = cron.run(20_000, ground.seed)
     often = all(result.by_croniter[name] >= 1_000 for name in cron.FEATURES)
@@ -134,6 +148,7 @@ TRIALS: dict[str, Callable[[Ground], Figures]] = {
     "shards": _shards,
     "workflow": _workflow,
     "outage": _outage,
+    "redis": _redis,
 }
 
 
@@ -144,7 +159,7 @@ def main(words: Sequence[str] | None = None) -> int:
         "what", nargs="*", default=list(TRIALS), choices=list(TRIALS), metavar="WHAT", help=", ".join(TRIALS)
     )
     parser.add_argument(
-        "--seconds", type=int, metavar="N", help="how long load, clocks, explain and idle last"
+        "--seconds", type=int, metavar="N", help="how long load, clocks, explain, idle and redis last"
     )
     parser.add_argument(
         "--seed",

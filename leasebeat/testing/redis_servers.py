@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +14,7 @@ import redis
 
 from leasebeat.testing.servers import HOST, Redis, Server, asked, free_port, need
 
-__all__ = ["RedisCluster", "RedisSentinel", "Sentinels", "admin", "until"]
+__all__ = ["Proxy", "RedisCluster", "RedisSentinel", "Sentinels", "admin", "tls_options", "until"]
 
 SERVICE = "fleet"
 SLOTS = 16384
@@ -33,6 +35,70 @@ def until(true: Callable[[], object], what: str) -> None:
         if time.monotonic() > end:
             raise RuntimeError(f"{what}: not within {CONVERGED_S:g} s")
         time.sleep(0.05)
+
+
+class Proxy:
+    """Stands before a Redis: loses, delays or replaces what it answers to a script, or is gone."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._server = socket.create_server((HOST, 0))
+        self._sockets: list[socket.socket] = []
+        self.refuses = False  #: new connections end at once
+        self.scripts = 0  #: how many came through
+        self.answer: Callable[[bytes], bytes] = lambda reply: reply
+        self.url = f"redis://{HOST}:{self._server.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """End all connections, whatever is under way in them."""
+        while self._sockets:
+            _end(self._sockets.pop())
+
+    def close(self) -> None:
+        """Take no more."""
+        _end(self._server)
+        self.cut()
+
+    def _accept(self) -> None:
+        while client := self._accepted():
+            try:
+                if self.refuses:
+                    raise ConnectionRefusedError
+                upstream = socket.create_connection((HOST, self._target))
+            except OSError:
+                client.close()  # as Redis is gone, or to be so
+                continue
+            self._sockets += [client, upstream]
+            threading.Thread(target=self._serve, args=(client, upstream), daemon=True).start()
+
+    def _accepted(self) -> socket.socket | None:
+        try:
+            return self._server.accept()[0]
+        except OSError:
+            return None
+
+    def _serve(self, client: socket.socket, upstream: socket.socket) -> None:
+        """Questions and answers in turn; once it was told to subscribe, what the server says."""
+        try:
+            while asked := client.recv(1 << 20):
+                upstream.sendall(asked)
+                while b"SUBSCRIBE" in asked and (said := upstream.recv(1 << 20)):
+                    client.sendall(said)
+                reply, script = upstream.recv(1 << 20), b"EVAL" in asked
+                self.scripts += script
+                client.sendall(self.answer(reply) if script else reply)
+        except OSError:
+            return
+        finally:
+            client.close()
+            upstream.close()
+
+
+def _end(connection: socket.socket) -> None:
+    with suppress(OSError):  # its other end was faster
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
 
 
 class RedisSentinel(Server):
@@ -62,26 +128,22 @@ class RedisSentinel(Server):
 
 
 class Sentinels:
-    """A primary, its replica, and three Sentinels. A context manager, like a server.
+    """A primary, its replica, and three Sentinels with that password. A context manager, like a server."""
 
-    `options` are of the two servers, `sentinel_options` lines of the Sentinels' file.
-    """
-
-    def __init__(
-        self, parent: Path | None = None, *, options: Sequence[str] = (), sentinel_options: Sequence[str] = ()
-    ) -> None:
-        self.primary = Redis(parent, options=options)
+    def __init__(self, parent: Path | None = None, *, password: str = "") -> None:
+        self.primary = Redis(parent)
         self.replica = Redis(
             parent,
             options=[
-                *options,
                 "--replicaof",
                 f"{HOST} {self.primary.port}",
                 "--repl-diskless-sync-delay",
                 "0",
             ],
         )
-        self.sentinels = [RedisSentinel(self.primary, parent, options=sentinel_options) for _ in range(3)]
+        lines = [f"requirepass {password}", f"sentinel sentinel-pass {password}"] if password else []
+        self.sentinels = [RedisSentinel(self.primary, parent, options=lines) for _ in range(3)]
+        self._password = password or None
         self._stack = ExitStack()
 
     @property
@@ -99,14 +161,14 @@ class Sentinels:
         return {self._ask(sentinel, "get-master-addr-by-name") for sentinel in self.sentinels}
 
     def _ask(self, sentinel: RedisSentinel, what: str) -> int:
-        with admin(sentinel) as client:
+        with admin(sentinel, password=self._password) as client:
             found: Any = client.execute_command("SENTINEL", what, SERVICE)
             return int(found[1])
 
     def _met(self) -> bool:
         """Whether the Sentinels know each other and the replica: before that they cannot fail over."""
         for sentinel in self.sentinels:
-            with admin(sentinel) as client:
+            with admin(sentinel, password=self._password) as client:
                 (told,) = client.sentinel_masters().values()
                 if (told["num-other-sentinels"], told["num-slaves"]) != (2, 1):
                     return False
@@ -125,25 +187,50 @@ class Sentinels:
         self._stack.close()
 
 
-class RedisCluster:
-    """Three primaries, and a replica of the first. A context manager, like a server."""
+def tls_options(port: int, certificate: Path, key: Path) -> list[str]:
+    """Of a server that answers by TLS on another port, and asks no certificate of its clients."""
+    files = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+    authority = ["--tls-ca-cert-file", str(certificate), "--tls-auth-clients", "no"]
+    return ["--tls-port", str(port), *files, *authority, "--tls-replication", "yes"]
 
-    def __init__(self, parent: Path | None = None, *, options: Sequence[str] = ()) -> None:
+
+class RedisCluster:
+    """Three primaries, and a replica of the first. A context manager, like a server.
+
+    With `tls`, a certificate and its key, `url` is by TLS, and the nodes talk by TLS to each other.
+    """
+
+    def __init__(
+        self,
+        parent: Path | None = None,
+        *,
+        options: Sequence[str] = (),
+        tls: tuple[Path, Path] | None = None,
+    ) -> None:
         cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(DOWN_MS)]
         self._bus = [free_port() for _ in range(4)]
+        self._tls = [free_port() for _ in range(4)] if tls else []
+        if tls:
+            cluster += ["--tls-cluster", "yes"]
         self.nodes = [
             Redis(
                 parent,
-                options=[*cluster, "--cluster-port", str(port), "--repl-diskless-sync-delay", "0", *options],
+                options=[
+                    *(*cluster, "--cluster-port", str(self._bus[number])),
+                    *("--repl-diskless-sync-delay", "0"),
+                    *(tls_options(self._tls[number], *tls) if tls else ()),
+                    *options,
+                ],
             )
-            for port in self._bus
+            for number in range(4)
         ]
         self._stack = ExitStack()
 
     @property
     def url(self) -> str:
         """For `[redis] url`."""
-        return f"redis+cluster://{','.join(f'{HOST}:{node.port}' for node in self.nodes)}"
+        ports = self._tls or [node.port for node in self.nodes]
+        return f"redis{'s' * bool(self._tls)}+cluster://{','.join(f'{HOST}:{port}' for port in ports)}"
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -175,8 +262,9 @@ class RedisCluster:
         for number, node in enumerate(self.nodes[:3]):
             low, high = number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1
             self.ask(node, "CLUSTER ADDSLOTSRANGE", low, high)
-        for node, port in zip(self.nodes[1:], self._bus[1:], strict=True):
-            self.ask(first, "CLUSTER MEET", HOST, node.port, port)
+        ports = self._tls or [node.port for node in self.nodes]
+        for port, bus in zip(ports[1:], self._bus[1:], strict=True):
+            self.ask(first, "CLUSTER MEET", HOST, port, bus)
         until(
             lambda: all(len(self.ask(n, "CLUSTER NODES")) == 4 for n in self.nodes) and self.ok(), "it joins"
         )

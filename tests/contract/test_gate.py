@@ -20,6 +20,7 @@ from leasebeat.gate.link import TIMEOUT_S
 from leasebeat.gate.redis import BATCH, GateCounters, RedisGate
 from leasebeat.model.run import RunKey
 from leasebeat.runtime import SystemRuntime, Waiter
+from leasebeat.testing.redis_servers import Proxy
 from leasebeat.testing.servers import Redis, free_port
 
 NOON = 1_795_176_000_000_000
@@ -63,46 +64,6 @@ class PatientRuntime(SystemRuntime):
         patient = HastyWaiter(waiter, [])
         patient.wait = lambda seconds: waiter.wait(3600 if seconds >= 1 else seconds)
         return patient
-
-
-class Proxy:
-    """Stands between a gate and its Redis, and can lose or replace what Redis answers to a script."""
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self._sockets: list[socket.socket] = [self._server]
-        self.scripts = 0  #: how many came through
-        self.answer: Callable[[bytes], bytes] = lambda reply: reply
-        self.url = f"redis://127.0.0.1:{self._server.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while client := self._accepted():
-            upstream = socket.create_connection(("127.0.0.1", self._target))
-            self._sockets += [client, upstream]
-            threading.Thread(target=self._serve, args=(client, upstream), daemon=True).start()
-
-    def _accepted(self) -> socket.socket | None:
-        try:
-            return self._server.accept()[0]
-        except OSError:
-            return None
-
-    def _serve(self, client: socket.socket, upstream: socket.socket) -> None:
-        try:
-            while asked := client.recv(1 << 20):
-                upstream.sendall(asked)
-                reply, script = upstream.recv(1 << 20), b"EVAL" in asked
-                self.scripts += script
-                client.sendall(self.answer(reply) if script else reply)
-        except OSError:
-            return
-
-    def close(self) -> None:
-        self._server.shutdown(socket.SHUT_RDWR)
-        for each in self._sockets:
-            each.close()
 
 
 def at(url: str, timeout_s: float = PATIENCE_S) -> Deployment:
@@ -213,6 +174,7 @@ def test_fires_are_counted_by_what_became_of_them(make_gate: MakeGate, own_redis
 # What it does when Redis fails
 
 
+@pytest.mark.fault(23)
 def test_a_lost_reply_is_an_error_and_asking_again_says_yes(
     make_gate: MakeGate, proxy: Proxy, eventually: Eventually
 ):
@@ -233,6 +195,7 @@ def test_a_command_is_never_sent_twice(make_gate: MakeGate, proxy: Proxy):
     assert proxy.scripts == before + 1
 
 
+@pytest.mark.fault(22)
 def test_a_frozen_redis_costs_one_time_out_and_then_nothing(make_gate: MakeGate, own_redis: Redis):
     gate = make_gate(runtime=PatientRuntime())
     gate.ask([FIRE], "me")
@@ -307,6 +270,7 @@ def test_a_full_redis_is_left_out_until_it_has_room(
     eventually(lambda: gate.usable)
 
 
+@pytest.mark.fault(26)
 def test_a_replica_is_left_out_until_it_is_promoted(
     make_gate: MakeGate, admin: redis.Redis, eventually: Eventually
 ):
@@ -340,6 +304,7 @@ def is_busy(admin: redis.Redis) -> bool:
         return "BUSY" in str(problem)
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize(
     ("reply", "said"),
     [
@@ -390,6 +355,7 @@ def test_the_right_password_opens(make_gate: MakeGate, admin: redis.Redis, own_r
     assert make_gate(f"redis://:hunter%2F2@127.0.0.1:{own_redis.port}").ask([FIRE], "me") == [True]
 
 
+@pytest.mark.fault(27)
 def test_a_wrong_password_is_not_repeated(
     make_gate: MakeGate, admin: redis.Redis, own_redis: Redis, log_lines: list[str], eventually: Eventually
 ):
