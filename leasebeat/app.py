@@ -242,6 +242,7 @@ class _Worker:
                 waiter.wait(1.0)
 
     def _open_executors(self) -> None:
+        from leasebeat.executors import cgroup_home
         from leasebeat.executors.kinds import open_executors
         from leasebeat.executors.leash import GuardianLeash
         from leasebeat.executors.loop import Loop
@@ -252,7 +253,8 @@ class _Worker:
         loop = Loop(self.runtime)
         self._closers.append(loop.close)
         lock = state_dir / host.lock_name(node.name)
-        leash = GuardianLeash(self.runtime, loop, lock, node.no_new_privs)
+        home = cgroup_home.find(node.cgroup)
+        leash = GuardianLeash(self.runtime, loop, lock, node.no_new_privs, home)
         self.leash = leash
         self._closers.append(leash.close)
         self._start_guardian(leash)

@@ -120,6 +120,7 @@ class NodeSettings:
     allow_urls: tuple[str, ...] = ("*",)
     allow_users: tuple[str, ...] = ()
     no_new_privs: bool = True
+    cgroup: str = "auto"  #: or "off", or the folder of a cgroup of version 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,6 @@ from leasebeat.executors.environment import is_reference
 Check = Callable[[object], str | None]
 """Says what is wrong with a value, as the end of "args.NAME = VALUE: expected ..."; None if nothing is."""
 
-LATER = ("memory_mb", "pids_max")
-"""Keys that a later version will know."""
-
 # Anything that ends, joins, nests or expands commands. Quotes are harmless without these.
 _SHELL_ACTIVE = r";&|<>$`(){}\\\n\r\0"
 
@@ -27,9 +24,7 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 def problems_of_args(args: Mapping[str, object], checks: Mapping[str, Check]) -> Iterable[str]:
     """What is wrong with `args`, one sentence each."""
     for name, value in args.items():
-        if name in LATER:
-            yield f"args.{name} is not built yet: remove it, and limit the task by other means"
-        elif name not in checks:
+        if name not in checks:
             yield f"args.{name} is unknown; known are {', '.join(sorted(checks))}"
         elif (expected := checks[name](value)) is not None:
             yield f"args.{name} = {value!r}: expected {expected}"
@@ -93,6 +88,16 @@ def count(value: object) -> str | None:
     """A whole number from 1."""
     good = isinstance(value, int) and not isinstance(value, bool) and value >= 1
     return None if good else "a whole number from 1"
+
+
+def within(lowest: int, highest: int) -> Check:
+    """A whole number in these bounds."""
+
+    def check(value: object) -> str | None:
+        good = isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest
+        return None if good else f"a whole number from {lowest:,} to {highest:,}"
+
+    return check
 
 
 def codes(value: object) -> str | None:

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 CAUSE_START = "start"
@@ -39,13 +40,26 @@ BLOCKED = {
 }
 
 
-def become(order: dict[str, Any], fds: list[int], status_fd: int, deadline: float, guardian: int) -> NoReturn:
-    """In the child: turn into the command, or say why not through `status_fd`. Never without the guardian."""
+def become(
+    order: dict[str, Any],
+    fds: list[int],
+    status_fd: int,
+    deadline: float,
+    guardian: int,
+    join: Callable[[], None] | None,
+) -> NoReturn:
+    """In the child: turn into the command, or say why not through `status_fd`. Never without the guardian.
+
+    `join` moves it into its cgroup.
+    """
     step = "setsid"
     try:
         os.setsid()
         step = "descriptors"
         _place(fds)
+        step = "cgroup"
+        if join is not None:
+            join()
         step = "limits"
         _limit(order["no_new_privs"])
         step = f"user {order['user']!r}"

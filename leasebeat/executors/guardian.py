@@ -9,11 +9,12 @@ Protocol, over one SOCK_SEQPACKET socket, each message a JSON list:
                          ["tie", owner, tied]         leashed work runs in the worker itself, or no more
     guardian -> worker   ["ready", pid]
                          ["started", token, pid]
-                         ["ended", token, {"status", "error", "cause", "stuck"}]
+                         ["ended", token, {"status", "error", "cause", "stuck", "limit"}]
 
 The guardian alone forks, so there is no moment at which a task exists that it does not know. Being a
 child subreaper it inherits whatever a task leaves behind, daemons with sessions of their own too,
-and so can find and kill them. It kills
+and so can find and kill them; a task that has limits is in a cgroup as well, which none of its processes
+can leave. It kills
 
 * a task that is to be stopped, and what is left of one whose first process has ended;
 * every leashed task when the deadline has passed, whether the worker is dead, stopped or starved;
@@ -44,6 +45,7 @@ from typing import Any
 
 from leasebeat.executors import processes
 from leasebeat.executors.become import BLOCKED, CAUSE_LEASH, CAUSE_START, become, prctl
+from leasebeat.executors.cgroup import Group
 
 MESSAGE_BYTES = 200_000
 """The largest message: what a socket of the default size holds."""
@@ -71,13 +73,17 @@ class Task:
     """One started command: its first process, which leads a session, and all that comes from it."""
 
     __slots__ = (
-        "cause", "kill_at", "killed_at", "leashed", "leave", "marks", "pid", "status", "status_fd", "token",
+        "cause", "group", "kill_at", "killed_at", "leashed", "leave", "marks", "pid", "status",
+        "status_fd", "token",
     )  # fmt: skip
 
-    def __init__(self, token: int, pid: int, status_fd: int, order: dict[str, Any]) -> None:
+    def __init__(
+        self, token: int, pid: int, status_fd: int, order: dict[str, Any], group: Group | None
+    ) -> None:
         self.token = token
         self.pid = pid
         self.status_fd = status_fd
+        self.group = group
         self.leashed: bool = order["leashed"]
         self.leave: bool = order["leave"]
         self.marks = frozenset(f"{name}={order['env'][name]}".encode() for name in order["marks"])
@@ -106,6 +112,7 @@ class Guardian:
         self._outbox: deque[bytes] = deque()
         self._connected = True
         self._ties: set[str] = set()
+        self._full: list[Group] = []  #: cgroups of ended tasks in which somebody is left
 
     def run(self) -> None:
         """Serve until the worker is gone, then kill what is left."""
@@ -186,21 +193,24 @@ class Guardian:
     # -- starting and stopping
 
     def _spawn(self, token: int, order: dict[str, Any], fds: list[int]) -> None:
+        group = Group(order["group"]) if order["group"] else None
         try:
-            pid, status_fd = self._fork(order, fds)
+            pid, status_fd = self._fork(order, fds, group)
         except OSError as problem:
             self._report("ended", token, _end(None, CAUSE_START, f"the guardian cannot start it: {problem}"))
         else:
-            self._tasks[token] = Task(token, pid, status_fd, order)
+            self._tasks[token] = Task(token, pid, status_fd, order, group)
             self._report("started", token, pid)
         finally:
             for fd in fds:
                 os.close(fd)
 
-    def _fork(self, order: dict[str, Any], fds: list[int]) -> tuple[int, int]:
+    def _fork(self, order: dict[str, Any], fds: list[int], group: Group | None) -> tuple[int, int]:
         """Start the child; its pid, and the descriptor through which it says why it could not start."""
         if len(fds) != order["fds"]:
             raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        if group is not None:
+            group.make()
         status_fd, child_fd = os.pipe()
         guardian = os.getpid()
         try:
@@ -208,9 +218,10 @@ class Guardian:
         except OSError:
             os.close(status_fd)
             os.close(child_fd)
+            self._discard(group)
             raise
         if pid == 0:
-            become(order, fds, child_fd, self._deadline, guardian)
+            become(order, fds, child_fd, self._deadline, guardian, group and group.join)
         os.close(child_fd)
         return pid, status_fd
 
@@ -232,6 +243,7 @@ class Guardian:
                 self._settle(task)
         for pid in self._orphans():
             os.waitpid(pid, os.WNOHANG)
+        self._full = [group for group in self._full if not group.remove()]
 
     def _notice_end(self, task: Task) -> None:
         # Not reaped yet: as a zombie it keeps its pid, and with it its group's number, from being
@@ -252,6 +264,8 @@ class Guardian:
             task.condemn(now)
         if rest and task.kill_at and now >= task.kill_at:
             task.killed_at = task.killed_at or now
+            if task.group is not None:
+                task.group.seal()
             processes.kill_group(task.pid)
             processes.kill(rest)
         tired = task.killed_at is not None and now > task.killed_at + GIVE_UP_S
@@ -269,7 +283,13 @@ class Guardian:
         error = _drain(task.status_fd).decode(errors="replace")
         cause, _, text = error.partition(":")
         del self._tasks[task.token]
-        self._report("ended", task.token, _end(task.status, cause or task.cause, text, stuck))
+        limit = task.group.told() if task.group else ""
+        self._discard(task.group)
+        self._report("ended", task.token, _end(task.status, cause or task.cause, text, stuck, limit))
+
+    def _discard(self, group: Group | None) -> None:
+        if group is not None and not group.remove():
+            self._full.append(group)
 
     def _enforce(self) -> None:
         """Kill what is leashed once the deadline has passed."""
@@ -290,6 +310,9 @@ class Guardian:
     def _kill_everything(self) -> None:
         for task in self._tasks.values():
             processes.kill_group(task.pid)  # not reaped yet, so the number is still its own
+            if task.group is not None:
+                task.group.seal()
+                self._full.append(task.group)
         pause = HURRY_S
         self._tasks.clear()
         while rest := self._strays():
@@ -298,6 +321,8 @@ class Guardian:
             for pid in self._orphans():
                 os.waitpid(pid, os.WNOHANG)
             pause = min(2 * pause, 1.0)
+        for group in self._full:
+            group.remove()
 
     # -- who belongs to whom
 
@@ -308,7 +333,9 @@ class Guardian:
 
     def _family(self, task: Task) -> list[int]:
         """The living processes of a task, without its first one once that has ended."""
-        return self._claimed([(task.pid, True), *((pid, False) for pid in self._orphans())], task)
+        inside = task.group.pids() if task.group else ()
+        found = self._claimed([(task.pid, True), *((pid, False) for pid in self._orphans())], task)
+        return list({*found, *(pid for pid in inside if not _ended(pid))})
 
     def _claimed(self, rest: list[tuple[int, bool]], task: Task) -> list[int]:
         found: list[int] = []
@@ -340,8 +367,10 @@ def _now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def _end(status: int | None, cause: str, error: str = "", stuck: int = 0) -> dict[str, object]:
-    return {"status": status, "cause": cause, "error": error, "stuck": stuck}
+def _end(
+    status: int | None, cause: str, error: str = "", stuck: int = 0, limit: str = ""
+) -> dict[str, object]:
+    return {"status": status, "cause": cause, "error": error, "stuck": stuck, "limit": limit}
 
 
 def _ended(pid: int) -> bool:

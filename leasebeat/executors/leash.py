@@ -4,7 +4,7 @@ States: no guardian (before the first `restore`, or after it died) or one guardi
 message that it is ready. When it dies its socket closes; then the worker itself kills what the
 guardian had started, because until a new guardian is there nobody else can. If worker and guardian
 are killed at once, tasks live on: the next worker that takes the same lock file kills them, by the
-node id in their environment, before it goes on. Only a PID namespace or cgroup could do it earlier.
+node id in their environment and by their cgroups, before it goes on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import subprocess
 import sys
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from typing import Any
 from leasebeat import logs
 from leasebeat.errors import Refused, StartFailed
 from leasebeat.executors import guardian, processes
+from leasebeat.executors.cgroup_home import Home, prefix
 from leasebeat.executors.loop import Loop
 from leasebeat.runtime import Runtime
 
@@ -56,6 +57,7 @@ class Order:
     user: tuple[int, int, Sequence[int]] | None = None
     leashed: bool = True  #: dies at the deadline
     lease: bool = True  #: does not start past the deadline
+    limits: Mapping[str, int] = field(default_factory=dict[str, int])  #: as in `args`; none: no cgroup
     leave: bool = False  #: what it leaves behind when it ends by itself is left alone
 
 
@@ -67,6 +69,7 @@ class End:
     cause: str = guardian.CAUSE_EXIT
     error: str = ""
     stuck: int = 0  #: processes of it that SIGKILL has not ended
+    limit: str = ""  #: which limits it met, for people
 
 
 Ended = Callable[[End], None]
@@ -75,7 +78,7 @@ Ended = Callable[[End], None]
 @dataclass(slots=True)
 class _Child:
     ended: Ended
-    node_mark: bytes
+    node_id: str
     pid: int = 0
     kill_at: float = math.inf  #: when its grace ends, seconds of CLOCK_BOOTTIME, once it was told to stop
 
@@ -89,11 +92,17 @@ class GuardianLeash:
     """
 
     def __init__(
-        self, runtime: Runtime, loop: Loop, lock_path: Path | None = None, no_new_privs: bool = True
+        self,
+        runtime: Runtime,
+        loop: Loop,
+        lock_path: Path | None = None,
+        no_new_privs: bool = True,
+        home: Home | None = None,
     ) -> None:
         self._runtime = runtime
         self._loop = loop
         self._no_new_privs = no_new_privs
+        self.home = home or Home()
         self._lock_path = lock_path
         self._lock_fd = -1
         self._deadline = 0.0
@@ -151,13 +160,16 @@ class GuardianLeash:
         when command and environment are too large for it.
         """
         token = next(self._tokens)
-        message = _encode("spawn", token, {**_order(order), "no_new_privs": self._no_new_privs})
+        node_id = order.env["LEASEBEAT_NODE_ID"]
+        group = self.home.plan(f"{prefix(node_id)}{os.getpid()}.{token}", order.limits)
+        body = {**_order(order), "no_new_privs": self._no_new_privs, "group": group}
+        message = _encode("spawn", token, body)
         if len(message) > guardian.MESSAGE_BYTES:
             raise StartFailed(
                 f"command and environment take {len(message):,} bytes, more than {guardian.MESSAGE_BYTES:,}"
                 " that can be handed on: put large values into files"
             )
-        self._children[token] = _Child(ended, f"LEASEBEAT_NODE_ID={order.env['LEASEBEAT_NODE_ID']}".encode())
+        self._children[token] = _Child(ended, node_id)
         try:
             self._send(message, order.fds)
         except OSError as problem:
@@ -217,7 +229,7 @@ class GuardianLeash:
         self._lock_fd = fd
         self.predecessor = os.pread(fd, 64, 0).decode(errors="replace").strip() or None
         if self.predecessor is not None:
-            self._hunt({f"LEASEBEAT_NODE_ID={self.predecessor}".encode()}, set())
+            self._hunt({self.predecessor}, set())
 
     def _connect(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -301,17 +313,24 @@ class GuardianLeash:
         logs.event("ERROR", "guardian_lost", "the guardian process has died", tasks=len(children))
         if self._process is not None:
             _wait_for(self._process)
-        self._hunt({child.node_mark for child in children}, {child.pid for child in children if child.pid})
+        self._hunt({child.node_id for child in children}, {child.pid for child in children if child.pid})
 
-    def _hunt(self, marks: set[bytes], leaders: set[int]) -> None:
-        """Kill all that has a mark or is of a session in `leaders`, until nothing has; 5 s at most."""
+    def _hunt(self, nodes: set[str], leaders: set[int]) -> None:
+        """Kill all that is of these nodes or of a session in `leaders`, until nothing is; 5 s at most."""
+        marks = {f"LEASEBEAT_NODE_ID={node}".encode() for node in nodes}
         waiter, end = self._runtime.waiter(), self._runtime.monotonic() + 5.0
-        while found := [pid for pid in processes.everyone() if _hunted(pid, marks, leaders)]:
+        while (
+            found := [pid for pid in processes.everyone() if _hunted(pid, marks, leaders)]
+        ) or not self._swept(nodes):
             if self._runtime.monotonic() > end:
                 logs.event("ERROR", "hunt_failed", "SIGKILL did not end processes of tasks", pids=found)
                 return
             processes.kill(found)
             waiter.wait(0.02)
+
+    def _swept(self, nodes: set[str]) -> bool:
+        left = [node for node in nodes if not self.home.sweep(node)]
+        return not left
 
     # -- sending
 

@@ -1,10 +1,10 @@
 """Python tasks in child processes: whatever a task does to its process costs that run only.
 
 Children are started when there is work and no idle one, and kept for the next job. A child runs one
-job at a time; it ends after `python_recycle_runs` jobs, after a job that left processes behind, and
-when it has been idle for a while. A job that must end is ended with its child: SIGTERM, which the
-function sees as an exception, then SIGKILL. Processes that a job turned into daemons are killed
-with the child at the latest.
+job at a time; it ends after `python_recycle_runs` jobs, after one that had limits, after one that left
+processes behind, and when it has been idle for a while. A job that must end is ended with its child:
+SIGTERM, which the function sees as an exception, then SIGKILL. Processes that a job turned into
+daemons are killed with the child at the latest.
 
 All state belongs to the loop's thread.
 """
@@ -26,6 +26,7 @@ from typing import Any, cast
 from leasebeat.errors import LeasebeatError, StartFailed
 from leasebeat.executors import guardian, python
 from leasebeat.executors.base import Done, Launch
+from leasebeat.executors.cgroup_home import limits_of
 from leasebeat.executors.environment import (
     account_of,
     base_environment,
@@ -73,6 +74,7 @@ class _Child:
     node_id: str
     sock: socket.socket
     output_fd: int
+    limits: Mapping[str, int]
     token: int = 0
     runs: int = 0
     leashed: bool = False
@@ -98,12 +100,15 @@ class PythonPool:
 
     def refuse(self, schedule: Schedule) -> str | None:
         """Why this host does not run it, as sentences; None if it does."""
-        return python.refuse(schedule, self._options)
+        problems = python.refuse(schedule, self._options), self._leash.home.lacks(schedule.args)
+        return "; ".join(filter(None, problems)) or None
 
     def start(self, launch: Launch, done: Done) -> None:
         """Start the attempt and return at once. With all children busy it waits, and its time-out with it."""
         try:
             python.insist(launch.args, self._options)
+            if problem := self._leash.home.lacks(launch.args):
+                raise StartFailed(problem)
             job = _Job(launch, done, _body(launch))
         except (LeasebeatError, OSError, ValueError) as problem:
             done(launch, not_started(str(problem)))
@@ -130,28 +135,34 @@ class PythonPool:
 
     def _dispatch(self) -> None:
         while self._waiting:
-            child = self._take_child(self._waiting[0].launch.node_id)
+            child = self._take_child(self._waiting[0].launch)
             if child is None:
                 return
             self._assign(child, self._waiting.popleft())
 
-    def _take_child(self, node_id: str) -> _Child | None:
-        while self._idle:
+    def _take_child(self, launch: Launch) -> _Child | None:
+        node_id, limits = launch.node_id, limits_of(launch.args)
+        if limits and self._idle and self._full():
+            self._forget(self._idle[0])
+        while self._idle and not limits:
             child = self._idle.pop()
             if child.idle is not None:
                 child.idle.cancel()
             if child.node_id == node_id:
                 return child
             self._retire(child)  # from before the node was purged: its mark is another node's
-        if sum(not child.retired for child in self._children) >= self._most:
+        if self._full():
             return None
         try:
-            return self._spawn(node_id)
+            return self._spawn(node_id, limits)
         except (StartFailed, OSError) as problem:
             waiting, self._waiting = self._waiting, deque[_Job]()
             for job in waiting:
                 self._report(job, not_started(str(problem)))
             return None
+
+    def _full(self) -> bool:
+        return sum(not child.retired for child in self._children) >= self._most
 
     def _assign(self, child: _Child, job: _Job) -> None:
         self._read_all(child)  # what it printed since its last job belongs to none
@@ -193,14 +204,14 @@ class PythonPool:
 
     # -- children
 
-    def _spawn(self, node_id: str) -> _Child:
+    def _spawn(self, node_id: str, limits: Mapping[str, int]) -> _Child:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         output_fd, child_fd = os.pipe2(os.O_CLOEXEC)
         devnull = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         ours.setblocking(False)
         os.set_blocking(output_fd, False)
-        child = _Child(node_id, ours, output_fd)
-        order = self._order(node_id, (devnull, child_fd, child_fd, theirs.fileno()))
+        child = _Child(node_id, ours, output_fd, limits)
+        order = self._order(node_id, limits, (devnull, child_fd, child_fd, theirs.fileno()))
         try:
             child.token = self._leash.spawn(order, partial(self._ended, child))
         except StartFailed:
@@ -216,7 +227,7 @@ class PythonPool:
         self._loop.watch(ours.fileno(), partial(self._heard, child))
         return child
 
-    def _order(self, node_id: str, fds: tuple[int, ...]) -> Order:
+    def _order(self, node_id: str, limits: Mapping[str, int], fds: tuple[int, ...]) -> Order:
         setup = json.dumps({"path": self._options.python_path, "init": self._options.python_init})
         return Order(
             argv=(sys.executable, "-P", "-X", "faulthandler", "-c", _MAIN, setup),
@@ -228,6 +239,7 @@ class PythonPool:
             cwd="/",
             fds=fds,
             marks=("LEASEBEAT_NODE_ID", "LEASEBEAT_CHILD"),
+            limits=limits,
             leashed=False,  # until it gets a job that is
             lease=False,
         )
@@ -254,7 +266,7 @@ class PythonPool:
             return
         self._read_all(child)
         most = self._options.python_recycle_runs
-        if answer["last"] or (most and child.runs >= most):
+        if answer["last"] or child.limits or (most and child.runs >= most):
             child.retired = True
         if job.stopped is not None:
             return  # the signal is on its way, and with it the child's end
@@ -369,10 +381,12 @@ def _outcome(answer: dict[str, Any]) -> Outcome:
 def _outcome_of_end(job: _Job, end: End) -> Outcome:
     """What it means that the child ended while it had the job."""
     if not job.begun and job.stopped is None and end.cause == guardian.CAUSE_EXIT:
-        return not_started("the Python child process ended before it had begun the task")
+        text = "the Python child process ended before it had begun the task"
+        return not_started("; ".join(filter(None, (end.limit, text))))
     outcome = judge(end, job.stopped, success_codes=())
     if outcome.reason_code is ReasonCode.EXIT_CODE or end.status in (126, 127):
         text = f"the process ended with exit code {end.status} before the function had returned"
+        text = "; ".join(filter(None, (end.limit, text)))
         return Outcome(OutcomeKind.FAILED, end.status, ReasonCode.EXIT_CODE, text)
     return outcome
 

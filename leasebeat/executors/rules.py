@@ -13,6 +13,12 @@ from leasebeat.model.schedule import Schedule
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
+_LIMITS = {
+    "memory_mb": arguments.within(4, 16_777_216),
+    "pids_max": arguments.within(1, 1_000_000),
+    "cpu_pct": arguments.within(1, 100_000),
+}
+
 ARGS: Mapping[str, Mapping[str, arguments.Check]] = {
     "shell": {
         "env": arguments.texts_by_name,
@@ -20,11 +26,13 @@ ARGS: Mapping[str, Mapping[str, arguments.Check]] = {
         "stdin": arguments.text,
         "success_codes": arguments.codes,
         "leftovers": arguments.one_of("kill", "leave"),
+        **_LIMITS,
     },
     "python": {
         "kwargs": arguments.keywords,
         "env": arguments.texts_by_name,
         "cwd": arguments.absolute_path,
+        **_LIMITS,
     },
     "http": {
         "method": arguments.one_of(*METHODS),

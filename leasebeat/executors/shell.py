@@ -13,7 +13,7 @@ import os
 import signal
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -23,6 +23,7 @@ from leasebeat.errors import LeasebeatError, StartFailed
 from leasebeat.executors import arguments, results, rules
 from leasebeat.executors.base import RESULT_BYTES, Done, Launch
 from leasebeat.executors.become import CAUSE_LEASH, CAUSE_START
+from leasebeat.executors.cgroup_home import limits_of
 from leasebeat.executors.environment import (
     MARKS,
     Account,
@@ -102,7 +103,7 @@ class ShellExecutor:
                 f"command = {schedule.command!r} is not covered by [node] allow_commands of this host"
             )
         problem = arguments.problem_of_user(schedule.run_as, self._options.allow_users)
-        return "; ".join([*problems, *([problem] if problem else [])]) or None
+        return "; ".join(filter(None, [*problems, problem, self._leash.home.lacks(schedule.args)])) or None
 
     def start(self, launch: Launch, done: Done) -> None:
         """Start the attempt and return at once."""
@@ -136,6 +137,8 @@ class ShellExecutor:
     def _prepare(self, launch: Launch, done: Done) -> _Run:
         args = launch.args
         arguments.insist(args, _CHECKS)
+        if problem := self._leash.home.lacks(args):
+            raise StartFailed(problem)
         account = account_of(launch.schedule.run_as)
         own = _variables(resolve_each(cast("Mapping[str, object]", args.get("env", {})), "args.env"))
         environment = {**base_environment(account), **own}
@@ -153,6 +156,7 @@ class ShellExecutor:
             marks=MARKS,
             user=user_of(account),
             leashed=launch.leashed,
+            limits=limits_of(args),
             leave=args.get("leftovers") == "leave",
         )
         return _Run(launch, done, account, result_path, order, output_fd)
@@ -239,6 +243,13 @@ def not_started(reason: str) -> Outcome:
 
 def judge(end: End, stopped: OutcomeKind | None, success_codes: tuple[int, ...]) -> Outcome:
     """What the end of a child process means, without what it printed."""
+    outcome = _judge(end, stopped, success_codes)
+    if not end.limit or outcome.kind is OutcomeKind.SUCCEEDED:
+        return outcome
+    return replace(outcome, reason=f"{end.limit}; {outcome.reason}")
+
+
+def _judge(end: End, stopped: OutcomeKind | None, success_codes: tuple[int, ...]) -> Outcome:
     code = end.status if end.status is not None and end.status >= 0 else None
     if end.cause == CAUSE_START:
         return not_started(end.error)

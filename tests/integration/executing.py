@@ -17,6 +17,7 @@ from typing import Any
 
 from leasebeat.executors import processes
 from leasebeat.executors.base import Executor, Launch
+from leasebeat.executors.cgroup_home import Home
 from leasebeat.executors.kinds import open_executors
 from leasebeat.executors.leash import GuardianLeash
 from leasebeat.executors.loop import Loop
@@ -71,10 +72,11 @@ class Bench:
         options: ExecutorOptions | None = None,
         lock_path: Path | None = None,
         no_new_privs: bool = True,
+        home: Home | None = None,
     ) -> None:
         self.runtime = SystemRuntime()
         self.loop = Loop(self.runtime)
-        self.leash = GuardianLeash(self.runtime, self.loop, lock_path, no_new_privs)
+        self.leash = GuardianLeash(self.runtime, self.loop, lock_path, no_new_privs, home)
         self.options = options or ExecutorOptions(kill_grace_s=0.3)
         self.shell = ShellExecutor(self.options, self.loop, self.leash)
         self.outcomes: queue.SimpleQueue[tuple[Launch, Outcome]] = queue.SimpleQueue()
@@ -106,9 +108,12 @@ class Bench:
 
 @contextmanager
 def bench(
-    options: ExecutorOptions | None = None, lock_path: Path | None = None, no_new_privs: bool = True
+    options: ExecutorOptions | None = None,
+    lock_path: Path | None = None,
+    no_new_privs: bool = True,
+    home: Home | None = None,
 ) -> Generator[Bench]:
-    made = Bench(options, lock_path, no_new_privs)
+    made = Bench(options, lock_path, no_new_privs, home)
     made.open()
     try:
         yield made

@@ -172,3 +172,7 @@ def deep() -> list[object]:
     for _ in range(31):
         nested = [nested]
     return nested
+
+
+def hoard() -> int:
+    return len(bytearray(200_000_000))

@@ -14,7 +14,7 @@ import pytest
 
 from leasebeat import CurrentRun, settings
 from leasebeat.errors import ExpressionError
-from leasebeat.executors import arguments, environment, http
+from leasebeat.executors import environment, http
 from leasebeat.executors.base import Launch
 from leasebeat.explain.codes import Code
 from leasebeat.model.instant import SECOND, from_text, to_text
@@ -176,11 +176,6 @@ def test_the_page_of_tasks_has_each_variable_that_a_task_is_told() -> None:
 def test_the_page_of_tasks_has_each_header_that_a_request_carries() -> None:
     rows = [row for row in table(section("tasks.md", "http")) if len(row) == 2]
     assert [words(row[0])[0] for row in rows] == list(http._told(SHARDED))
-
-
-def test_the_page_of_tasks_names_the_keys_that_are_not_built_yet() -> None:
-    told = {word.removeprefix("args.") for word in words(section("tasks.md", "Not built yet"))}
-    assert set(arguments.LATER) <= told
 
 
 # --- cron ---------------------------------------------------------------------------------------

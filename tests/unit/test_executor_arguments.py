@@ -63,9 +63,13 @@ def test_the_published_keys_of_args_are_taken(kind: str, args: dict[str, object]
 @pytest.mark.parametrize(
     ("kind", "args", "part"),
     [
-        ("shell", {"shel": 1}, "args.shel is unknown; known are cwd, env, leftovers, stdin, success_codes"),
-        ("shell", {"memory_mb": 100}, "args.memory_mb is not built yet"),
-        ("shell", {"pids_max": 100}, "args.pids_max is not built yet"),
+        (
+            "shell",
+            {"shel": 1},
+            "args.shel is unknown; known are cpu_pct, cwd, env, leftovers, memory_mb, pids_max, stdin",
+        ),
+        ("shell", {"memory_mb": 3}, "args.memory_mb = 3: expected a whole number from 4 to 16,777,216"),
+        ("python", {"pids_max": True}, "args.pids_max = True: expected a whole number from 1 to"),
         ("shell", {"env": ["A=b"]}, "args.env = ['A=b']: expected an object of texts"),
         ("shell", {"env": {"A=": "b"}}, "expected an object of texts"),
         ("shell", {"env": {"A": {"vault": "b"}}}, "expected an object of texts"),

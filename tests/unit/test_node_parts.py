@@ -93,7 +93,7 @@ def test_a_good_row_is_a_schedule():
         ("timezone", "Europe/Berlim", "Berlin"),
         ("args", "{bad", "args"),
         ("args", '{"cmd": 1}', "args.cmd is unknown"),
-        ("args", '{"memory_mb": 1}', "not built yet"),
+        ("args", '{"memory_mb": 1}', "expected a whole number from 4"),
         ("args", '{"env": [1]}', "args.env"),
         ("args", '{"cwd": "here"}', "args.cwd"),
         ("args", '{"success_codes": ["a"]}', "args.success_codes"),

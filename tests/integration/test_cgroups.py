@@ -1,0 +1,182 @@
+"""Limits of tasks in real cgroups of this host; those of version 2 in a folder that looks like one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from leasebeat.executors import cgroup_home, processes
+from leasebeat.executors.cgroup import Group
+from leasebeat.executors.cgroup_home import Home
+from leasebeat.executors.kinds import open_executors
+from leasebeat.executors.options import ExecutorOptions
+from leasebeat.model.run import OutcomeKind, ReasonCode
+from tests.integration import python_tasks
+from tests.integration.executing import Bench, bench, carrying, launch, until
+
+HOME = cgroup_home.find("auto")
+needs_cgroups = pytest.mark.skipif(
+    not HOME.folders.keys() >= {"memory", "pids", "cpu"},
+    reason=f"no cgroups can be made here: {HOME.problem}",
+)
+UNIFIED = Path("/sys/fs/cgroup/unified")
+BOMB = f"""exec {sys.executable} -S -c '
+import os, time
+while True:
+    try:
+        os.fork()
+    except BlockingIOError:
+        time.sleep(0.01)
+'"""
+HOG = f"{sys.executable} -S -c 'a = bytearray(200_000_000); print(len(a))'"
+
+
+@pytest.fixture(scope="module")
+def shells() -> Iterator[Bench]:
+    with bench(home=HOME) as made:
+        yield made
+    assert left_over() == []
+
+
+def left_over(node: str = f"node-of-test-{os.getpid()}") -> list[Path]:
+    return [path for top in HOME.folders.values() for path in Path(top).glob(f"leasebeat-{node}-*")]
+
+
+@needs_cgroups
+@pytest.mark.fault(68)
+def test_a_fork_bomb_is_held_to_its_limit_and_ends_with_its_task(shells: Bench) -> None:
+    what = shells.start(launch(BOMB, {"pids_max": 30}, timeout_s=2))
+    until(lambda: len(carrying(what.key_text)) > 10, "the growth of the bomb")
+    counts = [len(carrying(what.key_text)) for _ in range(5)]
+    _, outcome = shells.next()
+    assert max(counts) <= 30
+    assert outcome.kind is OutcomeKind.TIMED_OUT
+    assert "the limit of 30 processes" in outcome.reason
+    assert carrying(what.key_text) == []
+
+
+@needs_cgroups
+def test_a_task_that_takes_more_memory_than_it_may_is_killed_and_told_so(shells: Bench) -> None:
+    outcome = shells.run(f"exec {HOG}", {"memory_mb": 64})
+    assert (outcome.kind, outcome.reason_code) == (OutcomeKind.FAILED, ReasonCode.SIGNAL)
+    assert outcome.reason.startswith("killed by the memory limit of 64 MB; ended by signal 9")
+    assert shells.run(HOG, {"memory_mb": 640}).output == b"200000000\n"
+
+
+@needs_cgroups
+def test_a_task_gets_the_share_of_a_core_that_it_was_given(shells: Bench) -> None:
+    outcome = shells.run(
+        "timeout 1 sh -c 'while :; do :; done'; cat /proc/self/cgroup; times", {"cpu_pct": 10}
+    )
+    assert b"leasebeat-node-of-test" in outcome.output
+    user = outcome.output.decode().splitlines()[-1].split()[0]
+    assert float(user.removesuffix("s").split("m")[1]) < 0.6
+
+
+@needs_cgroups
+@pytest.mark.fault(72)
+def test_a_daemon_without_session_parent_or_environment_of_its_task_dies_with_it(shells: Bench) -> None:
+    sign = str(900_000 + os.getpid() % 90_000)
+    outcome = shells.run(f"setsid env -i setsid sleep {sign} & sleep 0.3; echo done", {"pids_max": 20})
+    assert outcome.output == b"done\n"
+    assert [pid for pid in processes.everyone() if sign.encode() in arguments_of(pid)] == []
+
+
+@needs_cgroups
+@pytest.mark.fault(6)
+def test_the_cgroups_of_a_killed_guardian_are_emptied_and_removed() -> None:
+    node = f"node-{uuid.uuid4().hex}"
+    with bench(home=HOME) as made:
+        made.start(launch("setsid env -i sleep 1000 & sleep 1000", {"pids_max": 20}, node_id=node))
+        until(lambda: left_over(node) and len(pids_in(left_over(node)[0])) >= 2, "the start")
+        os.kill(made.leash.guardian_pid or 0, signal.SIGKILL)
+        assert made.next()[1].kind is OutcomeKind.LOST
+        assert left_over(node) == []
+
+
+@needs_cgroups
+def test_a_python_task_is_limited_in_a_child_of_its_own_and_the_next_one_is_not() -> None:
+    module = python_tasks.__name__
+    with bench(home=HOME) as made:
+        options = ExecutorOptions(python_processes=1)
+        pool = open_executors(options, made.runtime, made.loop, made.leash)["python"]
+        made.start(launch(f"{module}:hoard", {"memory_mb": 64}, kind="python"), pool)
+        limited = made.next()[1]
+        made.start(launch(f"{module}:hoard", kind="python"), pool)
+        free = made.next()[1]
+    assert (limited.kind, free.kind) == (OutcomeKind.FAILED, OutcomeKind.SUCCEEDED)
+    assert "the memory limit of 64 MB" in limited.reason
+
+
+def test_a_host_without_cgroups_refuses_what_asks_for_limits() -> None:
+    with bench() as made:
+        outcome = made.run("true", {"memory_mb": 64})
+        said = made.shell.refuse(launch("true", {"memory_mb": 64, "pids_max": 5}).schedule)
+    assert outcome.kind is OutcomeKind.START_FAILED
+    where = '[node] cgroup is "off"'
+    assert said == f"args.memory_mb, args.pids_max: this host has no cgroup that could set it: {where}"
+
+
+def test_a_folder_that_is_no_cgroup_is_told(tmp_path: Path) -> None:
+    home = cgroup_home.find(str(tmp_path / "none"))
+    assert "No such file or directory" in (home.lacks({"pids_max": 5}) or "")
+
+
+def test_the_limits_of_version_2_are_written_into_its_files(tmp_path: Path) -> None:
+    for name in ("memory.max", "memory.swap.max", "memory.oom.group", "pids.max", "cpu.max"):
+        (tmp_path / name).touch()
+    limits = {"memory_mb": 64, "pids_max": 30, "cpu_pct": 150}
+    plan = {
+        "folders": dict.fromkeys(["cpu", "memory", "pids"], str(tmp_path)),
+        "limits": limits,
+        "unified": True,
+    }
+    for _, name, value in Group(plan).settings():
+        (tmp_path / name).write_text(value)
+    written = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert written == {
+        "memory.max": "67108864",
+        "memory.swap.max": "0",
+        "memory.oom.group": "1",
+        "pids.max": "30",
+        "cpu.max": "150000 100000",
+    }
+
+
+@pytest.mark.skipif(
+    not os.access(UNIFIED / "cgroup.procs", os.W_OK), reason="no cgroup of version 2 is writable"
+)
+def test_a_cgroup_of_version_2_is_killed_by_the_kernel_and_removed() -> None:
+    home = Home(dict.fromkeys(["pids"], str(UNIFIED)), unified=True)
+    group = Group({**(home.plan("leasebeat-of-test", {"pids_max": 9}) or {}), "limits": {}})
+    group.make()
+    child = os.fork()
+    if child == 0:
+        group.join()
+        os.fork()
+        time.sleep(1000)
+    until(lambda: len(group.pids()) == 2, "both are in it")
+    group.seal()
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+    until(group.remove, "its removal")
+
+
+def pids_in(folder: Path) -> list[str]:
+    try:
+        return (folder / "cgroup.procs").read_text().split()
+    except OSError:
+        return []
+
+
+def arguments_of(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
