@@ -47,7 +47,8 @@ class Group:
     def pids(self) -> list[int]:
         """Who is in it."""
         # Each process is in all folders but while it joins; then the guardian knows it as a child.
-        return list(map(int, _read(f"{self._each()[0]}/cgroup.procs").split()))
+        listed = map(int, _read(f"{self._each()[0]}/cgroup.procs").split())
+        return [pid for pid in listed if pid != 0]  # 0: one of another pid namespace, and to kill(): we all
 
     def seal(self) -> None:
         """Kill all in it by the kernel's own means where there are any; from now on nobody in it forks."""

@@ -70,7 +70,10 @@ def find(setting: str) -> Home:
         return Home()
     if setting != "auto":
         return _unified(setting)
-    own, mounts = _own_groups(), _mounts()
+    try:
+        own, mounts = _own_groups(), _mounts()
+    except OSError as problem:
+        return Home(problem=f"/proc does not tell of cgroups: {problem.strerror}")
     found = _delegated(own, mounts)
     return found if found.folders else _separate(own, mounts, found.problem)
 

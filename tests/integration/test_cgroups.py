@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from leasebeat.executors.kinds import open_executors
 from leasebeat.executors.options import ExecutorOptions
 from leasebeat.model.run import OutcomeKind, ReasonCode
 from tests.integration import python_tasks
-from tests.integration.executing import Bench, bench, carrying, launch, until
+from tests.integration.executing import Bench, bench, carrying, launch, until, worker
 
 HOME = cgroup_home.find("auto")
 needs_cgroups = pytest.mark.skipif(
@@ -99,6 +101,58 @@ def test_the_cgroups_of_a_killed_guardian_are_emptied_and_removed() -> None:
         os.kill(made.leash.guardian_pid or 0, signal.SIGKILL)
         assert made.next()[1].kind is OutcomeKind.LOST
         assert left_over(node) == []
+
+
+@needs_cgroups
+@pytest.mark.fault(16)
+def test_when_worker_and_tasks_have_no_more_memory_a_task_dies_and_the_worker_lives(tmp_path: Path) -> None:
+    node, go = f"node-{uuid.uuid4().hex}", tmp_path / "go"
+    waits = (
+        f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.05)\nbytearray(200_000_000)"
+    )
+    hog = f"exec {shlex.join([sys.executable, '-S', '-c', waits])}"
+    with (
+        worker(node, 60, hog, "exec sleep 1000") as pid,
+        shared({"memory_mb": 100}, [pid, *processes.below(pid)]),
+    ):
+        assert len(carrying(node)) == 2
+        go.touch()
+        until(lambda: len(carrying(node)) == 1, "the death of the task that took the memory")
+        process = processes.look(pid)
+        assert process is not None
+        assert not process.ended
+
+
+@needs_cgroups
+@pytest.mark.fault(74)
+def test_a_host_without_room_for_a_process_is_a_start_that_failed_with_the_kernels_words() -> None:
+    with bench() as made:
+        with shared({"pids_max": 1}, [made.leash.guardian_pid or 0]):
+            outcome = made.run("true")
+        assert outcome.kind is OutcomeKind.START_FAILED
+        assert "Resource temporarily unavailable" in outcome.reason
+        assert made.run("true").kind is OutcomeKind.SUCCEEDED
+
+
+@contextmanager
+def shared(limits: dict[str, int], pids: list[int]) -> Generator[None]:
+    """A cgroup with these processes in it; they go back where they came from in the end."""
+    plan = HOME.plan(f"leasebeat-test-{uuid.uuid4().hex}", limits)
+    assert plan is not None
+    folders = [Path(folder) for folder in plan["folders"].values()]  # pyright: ignore
+    group = Group(plan)
+    group.make()
+    for folder in folders:
+        for pid in pids:
+            (folder / "cgroup.procs").write_text(str(pid))
+    try:
+        yield
+    finally:
+        for folder in folders:
+            for pid in pids_in(folder):
+                with suppress(ProcessLookupError):
+                    (folder.parent / "cgroup.procs").write_text(pid)
+        until(group.remove, "its removal")
 
 
 @needs_cgroups

@@ -443,6 +443,7 @@ def test_a_waiting_task_that_is_stopped_never_begins(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("new_guardian", [False, True])
 @pytest.mark.parametrize(("policy", "dies"), [("rerun", True), ("finish", False)])
+@pytest.mark.fault(10, 13)
 def test_a_stopped_worker_with_leashed_threads_dies_when_its_lease_is_over(
     policy: str, dies: bool, new_guardian: bool
 ) -> None:
