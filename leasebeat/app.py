@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -190,6 +190,7 @@ class _Worker:
                 joined=leash.sign,
                 usage=host.usage(),
                 tell=_teller(alerts, runtime),
+                log_level=self._set_log_level,
             ),
         )
 
@@ -314,6 +315,11 @@ class _Worker:
         alerts.start()
         self._closers.append(lambda: alerts.close(_LAST_WORDS_S))
         return alerts
+
+    def _set_log_level(self, level: str | None) -> None:
+        """For all nodes, by ZooKeeper's config; None: the own setting."""
+        log = self.settings.log
+        logs.configure(replace(log, level=level or log.level), secrets=self.settings.secrets())
 
     def _reload(self) -> None:
         """SIGHUP: the log's settings anew, and new Python children for new code."""

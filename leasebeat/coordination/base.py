@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from leasebeat.model.node import Member, NodeFacts
+from leasebeat.model.tuning import Tuning
 from leasebeat.runtime import Waiter
 
 
@@ -60,8 +61,10 @@ class Coordinator(Protocol):
         """What the node must run for it; None if nothing."""
         ...
 
-    def bind(self, trust: Trust, noticed: Callable[[], None]) -> None:
-        """Told once, before anything else: whose trust it limits, and what to call when somebody died."""
+    def bind(self, trust: Trust, noticed: Callable[[], None], tuned: Callable[[Tuning], None]) -> None:
+        """Told once, before anything else: whose trust it limits, what to call when somebody died, and
+        what when the fleet's operator has changed something for all nodes.
+        """
         ...
 
     def enter(self, facts: NodeFacts) -> int | None:

@@ -71,6 +71,7 @@ class KazooLink:
         self._answer_s = address.session_s / 6
         self._connection: Connection | None = None
         self._number = 0
+        self._first = runtime.waiter()
         self._changed: Callable[[], None] = lambda: None
         self._broken: Callable[[], None] = lambda: None
         user, _, password = address.auth.partition(":")
@@ -105,7 +106,8 @@ class KazooLink:
         self._read_what_is_negotiated()
         self._client.add_listener(self._state)
         # Mostly it is there at once; a ZooKeeper that is away is waited for by those who need it.
-        self._client.start_async().wait(self._answer_s)
+        self._client.start_async()
+        self._first.wait(self._answer_s)
 
     def _read_what_is_negotiated(self) -> None:
         handler = self._client._connection
@@ -116,6 +118,7 @@ class KazooLink:
             self._number += 1
             session = self._client.client_id
             self._connection = Connection(session[0] if session else 0, read_ms * 1.5 / 1000, self._number)
+            self._first.wake()
             self._changed()
             return read_ms, connect_ms
 

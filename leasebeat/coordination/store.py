@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from leasebeat.coordination.base import Trust
 from leasebeat.model.node import Member, NodeFacts
+from leasebeat.model.tuning import Tuning
 
 _GAP_BEATS = 1.5
 """Looks further apart than this many beats of the watched node start its watch again."""
@@ -35,7 +36,7 @@ class StoreCoordinator:
     def __init__(self) -> None:
         self._watched: dict[str, _Watch] = {}
 
-    def bind(self, trust: Trust, noticed: Callable[[], None]) -> None:
+    def bind(self, trust: Trust, noticed: Callable[[], None], tuned: Callable[[Tuning], None]) -> None:
         """The beats alone say how long the node is trusted."""
 
     def enter(self, facts: NodeFacts) -> None:

@@ -1,6 +1,7 @@
 """Coordination by ZooKeeper: a node is a member while its ephemeral znode stands.
 
     <root>/nodes/<name>      ephemeral: id, host, pid, queues; the service list
+    <root>/config            JSON, optional: what holds for all nodes (`Tuning`)
     <root>/auditor/<id>-N    ephemeral, sequential: who tries to be the auditor
 
 Trust is measured, not told: it ends two thirds of the *negotiated* session after the start of the last
@@ -22,9 +23,10 @@ from leasebeat.coordination.election import Candidacy
 from leasebeat.coordination.link import BadVersion, Connection, Link, NodeExists, NoNode, Stat, connected
 from leasebeat.coordination.roll import Roll
 from leasebeat.coordination.store import StoreCoordinator
-from leasebeat.errors import CoordinatorUnavailable, LeasebeatError, NameTaken
+from leasebeat.errors import CoordinatorUnavailable, LeasebeatError, NameTaken, SettingsError
 from leasebeat.logs import event
 from leasebeat.model.node import Member, NodeFacts
+from leasebeat.model.tuning import Tuning
 from leasebeat.runtime import Runtime
 
 LOOK_S = 1.0
@@ -68,6 +70,8 @@ class ZooKeeperCoordinator:
         self._prepared = 0  #: the connection over which the folders were last seen to be there
         self._candidate = runtime.new_id()
         self._noticed: Callable[[], None] = lambda: None
+        self._tuned: Callable[[Tuning], None] = lambda _: None
+        self._config = b""  #: the text that was read last, good or not
         link.listen(self.waiter.wake, self._suspend)
 
     # the node's part
@@ -82,9 +86,9 @@ class ZooKeeperCoordinator:
         """It is kept up by itself."""
         return self
 
-    def bind(self, trust: Trust, noticed: Callable[[], None]) -> None:
-        """Whose trust it limits, and whom to tell of deaths."""
-        self._trust, self._noticed = trust, noticed
+    def bind(self, trust: Trust, noticed: Callable[[], None], tuned: Callable[[Tuning], None]) -> None:
+        """Whose trust it limits, and whom to tell of deaths and of what the operator changed."""
+        self._trust, self._noticed, self._tuned = trust, noticed, tuned
 
     def enter(self, facts: NodeFacts) -> int:
         """Make the znode; one that this session has already is written anew."""
@@ -171,6 +175,7 @@ class ZooKeeperCoordinator:
             self._keep(connection)
             if self._runtime.boottime() - self._looked >= LOOK_S / 2:
                 self._look_around(connection)
+                self._read_config()
             self._stand_or_withdraw()
         except LeasebeatError:
             self._suspend()
@@ -260,6 +265,24 @@ class ZooKeeperCoordinator:
         self._looked = started
         if self._roll.gone(connection, self._runtime.boottime()):
             self._noticed()
+
+    def _read_config(self) -> None:
+        """A mistake in it changes nothing: what was good last stays."""
+        path = f"{self._root}/config"
+        try:
+            data = self._link.get(path)[0]
+        except NoNode:
+            data = b""
+        if data == self._config:
+            return
+        self._config = data
+        try:
+            tuning = Tuning.parse(data)
+        except SettingsError as problem:
+            event("ERROR", "config_refused", f"{path} is not used, what it said before stays", error=problem)
+            return
+        event("INFO", "config_changed", f"{path} is in force", config=data.decode(errors="replace"))
+        self._tuned(tuning)
 
     def _stand_or_withdraw(self) -> None:
         candidacy = self._candidacy

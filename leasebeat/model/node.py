@@ -87,3 +87,5 @@ class Vitals:
     memory_bytes: int = 0
     clock_offset_ms: float = 0.0
     digest: str = ""
+    slots: int | None = None  #: None: as the row says
+    beat_s: float | None = None

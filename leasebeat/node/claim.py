@@ -166,7 +166,9 @@ class Claimer:
     def _paused(self) -> frozenset[str] | None:
         """The paused queues; None on a node that has not looked around lately, which knows of none."""
         poll = self._standing.poll
-        return poll.paused if poll and self._standing.clock.now() - poll.now <= _POLL_AGE else None
+        if poll is None or self._standing.clock.now() - poll.now > _POLL_AGE:
+            return None
+        return poll.paused | self._standing.paused_queues
 
     def _runs_at_once(self, schedule: Schedule) -> bool:
         """Whether its runs may be born running on this node; what may not is pulled, here or elsewhere."""

@@ -53,6 +53,10 @@ class Lease:
         self.begin(started)
         return True
 
+    def pace(self, beat_s: float) -> None:
+        """Beats are this far apart from now on; the next one that is accepted renews by that."""
+        self._trust_s = LEASE_BEATS * beat_s - TRUST_MARGIN_S
+
     def lapse(self) -> bool:
         """Note that it has run out; True the first time since it was begun."""
         with self._lock:  # the watchdog and the heartbeat may see the end at the same moment

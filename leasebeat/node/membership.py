@@ -65,7 +65,7 @@ class Membership:
             return Turn()
         sent = self._runtime.monotonic()
         try:
-            poll = self._store.poll(node_id, list(self._standing.facts.queues))
+            poll = self._store.poll(node_id, self._standing.pulls_from)
         except StoreError:
             self._coordinator.missed_look()
             raise

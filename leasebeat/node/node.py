@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from leasebeat.coordination.base import Coordinator
 from leasebeat.executors.base import Executor, Leash
@@ -12,6 +12,7 @@ from leasebeat.logs import MOST_LINES, event
 from leasebeat.model.instant import Instant
 from leasebeat.model.node import Member, NodeFacts, Vitals
 from leasebeat.model.run import RunKey, key_text
+from leasebeat.model.tuning import Tuning
 from leasebeat.node.after_end import AfterEnd
 from leasebeat.node.audit import Audit, AuditConfig
 from leasebeat.node.backlog import Backlog
@@ -78,6 +79,7 @@ class Ports:
     joined: Callable[[str], None] = lambda _: None  #: called with the node's id after each join
     usage: Callable[[], tuple[float, int]] = lambda: (0.0, 0)  #: CPU %, bytes of memory
     tell: Callable[[Notice], None] = lambda _: None
+    log_level: Callable[[str | None], None] = lambda _: None  #: for all nodes; None: the own
 
 
 class Node:
@@ -86,6 +88,7 @@ class Node:
     def __init__(self, config: NodeConfig, ports: Ports) -> None:
         runtime, store, gate, coordinator = ports.runtime, ports.store, ports.gate, ports.coordinator
         self._ports = ports
+        self._facts = config.facts
         self._tasks: list[Task] = []
         self._stopped = False
         self.ended = runtime.waiter()
@@ -115,7 +118,7 @@ class Node:
         self.purge = Purge(
             runtime, store, gate, standing, coordinator, catalog, self._node_purged, self._run_lost
         )
-        coordinator.bind(self.lease, self.purge.waiter.wake)
+        coordinator.bind(self.lease, self.purge.waiter.wake, self._tune)
         self.membership = Membership(
             runtime, store, gate, standing, coordinator, catalog, dispatch, self.pull, self.purge.waiter
         )
@@ -183,6 +186,17 @@ class Node:
 
     # what services tell each other
 
+    def _tune(self, tuning: Tuning) -> None:
+        """The fleet's operator changed something; what is not named is as this node was told."""
+        told = self._facts
+        beat_s, slots = tuning.beat_s or told.beat_s, tuning.slots or told.slots
+        self.standing.facts = replace(self.standing.facts, beat_s=beat_s, slots=slots)
+        self.standing.paused_queues = tuning.paused_queues
+        self.lease.pace(beat_s)
+        self._ports.log_level(tuning.log_level)
+        self.heartbeat.waiter.wake()
+        self.pull.hint()
+
     def _lease_changed(self) -> None:
         self.watchdog.waiter.wake()
         self.heartbeat.waiter.wake()
@@ -220,6 +234,8 @@ class Node:
             memory_bytes=memory,
             clock_offset_ms=self.clock.host_offset_ms(),
             digest=self.catalog.digest,
+            slots=self.standing.facts.slots,
+            beat_s=self.standing.facts.beat_s,
         )
 
     # what people are told

@@ -86,7 +86,7 @@ class Pull:
         if self._dispatch.busy >= self._standing.facts.slots:
             return Turn()  # the hint stays; a slot that becomes free wakes this service
         self._hinted = False
-        took = sum(self._pull(node_id, queue) for queue in self._standing.facts.queues)
+        took = sum(self._pull(node_id, queue) for queue in self._standing.pulls_from)
         return Turn(0.0 if self._hinted else self._next_alarm(), took)
 
     def _next_alarm(self) -> float:

@@ -26,6 +26,9 @@ class Standing:
         self.leaving = False  #: about to write `left`: from then on it neither beats nor joins
         self.ranking = Ranking()
         self.poll: Poll | None = None
+        self.paused_queues: frozenset[str] = (
+            frozenset()
+        )  #: by the coordinator's config, beside those of the store
 
     def joined(self, node_id: str, state: NodeState) -> None:
         """A row of its own from now on."""
@@ -40,6 +43,11 @@ class Standing:
         """Whether it may open or pull runs: live, and sure of it."""
         live = self.state == NodeState.LIVE and not self.draining
         return self.node_id is not None and live and self.lease.firm()
+
+    @property
+    def pulls_from(self) -> list[str]:
+        """Its queues, but for those paused by the coordinator's config."""
+        return [queue for queue in self.facts.queues if queue not in self.paused_queues]
 
     @property
     def dispatches(self) -> bool:

@@ -114,6 +114,8 @@ class NodeStatements(Statements):
             memory_bytes=vitals.memory_bytes,
             clock_offset_ms=vitals.clock_offset_ms,
             digest=vitals.digest,
+            slots=vitals.slots,
+            beat_s=vitals.beat_s,
         )
         return matched == 1
 

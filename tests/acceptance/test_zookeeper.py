@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
+from leasebeat.coordination.kazoo_link import KazooLink, ZooKeeperAddress
 from leasebeat.runtime import SystemRuntime
 from leasebeat.testing.fleet import TELL, Fleet, until
 from leasebeat.testing.mysql import MySQL
@@ -18,6 +19,7 @@ from leasebeat.testing.store_chaos.proxy import Proxies, Proxy
 from leasebeat.testing.zookeeper import ZooKeeperEnsemble
 
 SESSION_S = 6
+Config = Callable[[bytes], object]
 ENDLESS = TELL + "tell begin\nwhile sleep 0.1; do tell alive; done\n"
 
 
@@ -42,6 +44,17 @@ def link(ensemble: ZooKeeperEnsemble) -> Iterator[Proxy]:
     host, port = ensemble.leader().hosts.split(":")
     yield proxies.open(host, int(port), Random(1))
     proxies.close()
+
+
+@pytest.fixture
+def config(ensemble: ZooKeeperEnsemble, tmp_path: Path) -> Iterator[Config]:
+    """Write the fleet's config."""
+    link = KazooLink(ZooKeeperAddress(ensemble.hosts, SESSION_S), SystemRuntime())
+    root = f"/{tmp_path.name.replace('.', '')}"
+    for path in (root, f"{root}/config"):
+        link.create(path, b"")
+    yield lambda data: link.set(f"{root}/config", data)
+    link.close()
 
 
 def lines(fleet: Fleet, attempt: int, what: str) -> list[tuple[str, str, int]]:
@@ -121,3 +134,20 @@ def test_a_leader_that_dies_or_stands_still_for_a_while_costs_no_node_and_no_tas
     until(
         lambda: fleet.store.rows("SELECT 1 FROM roles WHERE expires_at > UTC_TIMESTAMP(6)"), 20, "an auditor"
     )
+
+
+def test_the_config_of_the_fleet_applies_without_a_restart(fleet: Fleet, config: Config):
+    config(b'{"paused_queues": ["default"], "slots": 7, "beat_s": 3, "log_level": "DEBUG"}')
+    fleet.start("a")
+    fleet.await_live("a")
+    until(
+        lambda: fleet.store.rows("SELECT 1 FROM nodes WHERE slots = 7 AND beat_s = 3"), 15, "its row says so"
+    )
+    fleet.schedule({"name": "paused-1"})
+    until(lambda: fleet.counts().get("queued", 0) >= 2, 20, "runs are opened")
+    config(b'{"paused_queues": "default", "slots": 0}')
+    until(lambda: fleet["a"].said("config_refused"), 15, "a mistake is told")
+    assert not lines(fleet, 1, ""), "the queue stays paused"
+    config(b"{}")
+    until(lambda: lines(fleet, 1, "begin"), 15, f"the queue goes on\n{fleet.tails()}")
+    until(lambda: fleet.store.rows("SELECT 1 FROM nodes WHERE slots = 100"), 15, "its own slots again")

@@ -565,7 +565,7 @@ VALUES (:id, :node_name, :state, :host, :address, :pid, 1, :beat_s, :slots, :que
 -- name: beat
 -- Say that this node lives.
 UPDATE nodes SET beat_at = UTC_TIMESTAMP(6), beat_seq = beat_seq + 1, running = :running, cpu_pct = :cpu_pct, memory_bytes = :memory_bytes,
-       clock_offset_ms = :clock_offset_ms, digest = :digest
+       clock_offset_ms = :clock_offset_ms, digest = :digest, slots = COALESCE(:slots, slots), beat_s = COALESCE(:beat_s, beat_s)
 WHERE id = :node_id AND state IN ('live', 'cordoned', 'draining')
 
 -- name: set_state

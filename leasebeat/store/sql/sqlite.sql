@@ -710,7 +710,7 @@ VALUES (:id, :node_name, :host, :address, :pid, :state, utc_now(), utc_now(), 1,
 -- I live.
 UPDATE nodes
 SET beat_at = utc_now(), beat_seq = beat_seq + 1, running = :running, cpu_pct = :cpu_pct, memory_bytes = :memory_bytes,
-    clock_offset_ms = :clock_offset_ms, digest = :digest
+    clock_offset_ms = :clock_offset_ms, digest = :digest, slots = COALESCE(:slots, slots), beat_s = COALESCE(:beat_s, beat_s)
 WHERE id = :node_id AND state IN ('live', 'cordoned', 'draining')
 
 -- name: set_state
