@@ -8,6 +8,7 @@ that has joined reads the row with each poll, and leaves when it names another c
 from __future__ import annotations
 
 from leasebeat.coordination.base import Coordinator
+from leasebeat.coordination.link import Link, connected
 from leasebeat.coordination.store import StoreCoordinator
 from leasebeat.errors import StoreUnfit
 from leasebeat.logs import event
@@ -17,7 +18,7 @@ from leasebeat.settings import Settings
 from leasebeat.store.session import Session
 from leasebeat.store.sql import SqlStore
 
-__all__ = ["agree", "open_coordinator"]
+__all__ = ["agree", "look_at_zookeeper", "open_coordinator"]
 
 _LOOK_S = 0.5
 
@@ -26,8 +27,24 @@ def open_coordinator(settings: Settings, runtime: Runtime) -> Coordinator:
     """As the settings say. ZooKeeper need not answer yet; kazoo is imported only for it."""
     if settings.node.coordinator == "store":
         return StoreCoordinator()
-    from leasebeat.coordination.kazoo_link import KazooLink, ZooKeeperAddress
     from leasebeat.coordination.zookeeper import ZooKeeperCoordinator
+
+    return ZooKeeperCoordinator(runtime, _link(settings, runtime), settings.zookeeper.root)
+
+
+def look_at_zookeeper(settings: Settings, runtime: Runtime) -> str:
+    """What ZooKeeper shows, for `doctor`. Raises CoordinatorUnavailable, NotAllowed, NoNode."""
+    link = _link(settings, runtime)
+    try:
+        nodes = sorted(link.children(f"{settings.zookeeper.root}/nodes", watch=False))
+        session_s = connected(link).session_s
+    finally:
+        link.close()
+    return f"session {session_s:g} s; nodes: {', '.join(nodes) or 'none'}"
+
+
+def _link(settings: Settings, runtime: Runtime) -> Link:
+    from leasebeat.coordination.kazoo_link import KazooLink, ZooKeeperAddress
 
     found = settings.zookeeper
     address = ZooKeeperAddress(
@@ -39,7 +56,7 @@ def open_coordinator(settings: Settings, runtime: Runtime) -> Coordinator:
         found.ssl_key,
         found.ssl_verify,
     )
-    return ZooKeeperCoordinator(runtime, KazooLink(address, runtime), found.root)
+    return KazooLink(address, runtime)
 
 
 def agree(session: Session, wanted: str, runtime: Runtime) -> None:

@@ -59,6 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {
         "values",
         "app",
+        "coordinators",
         "cli",
         "triggers",
         "explain",

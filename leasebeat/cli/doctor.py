@@ -16,7 +16,7 @@ from leasebeat.cli.exits import DONE, FAILED, with_place
 from leasebeat.cli.options import COMMON, Common, settings_of
 from leasebeat.cli.output import Column, print_json, print_line, print_table
 from leasebeat.cli.upcoming import problem_of
-from leasebeat.errors import GateUnavailable, NoStore
+from leasebeat.errors import GateUnavailable, LeasebeatError, NoStore
 from leasebeat.model.instant import SECOND, Instant, from_datetime, to_text
 from leasebeat.runtime import Runtime, SystemRuntime
 from leasebeat.settings import Settings
@@ -84,6 +84,7 @@ def findings(settings: Settings, runtime: Runtime) -> Iterator[Finding]:
     finally:
         session.close()
     yield from redis(settings)
+    yield from zookeeper(settings, runtime)
 
 
 def of_store(check: Check, session: Session) -> Finding:
@@ -103,6 +104,7 @@ def _is_peoples(session: Session) -> bool:
 def _of_fleet(desk: Desk, settings: Settings, runtime: Runtime) -> Iterator[Finding]:
     asked = from_datetime(runtime.wall())
     now = desk.now()
+    yield coordinator(desk.coordinator(), settings.node.coordinator)
     yield clock_offset(now, (asked + from_datetime(runtime.wall())) // 2)
     nodes, schedules = desk.nodes(False), desk.schedules()
     live = live_nodes(nodes)
@@ -113,6 +115,37 @@ def _of_fleet(desk: Desk, settings: Settings, runtime: Runtime) -> Iterator[Find
     yield dialects(schedules)
     yield late(desk.late(now - LATE_S * SECOND, LATE_SHOWN))
     yield ids(desk.ids_may_return())
+
+
+def coordinator(found: str, told: str) -> Finding:
+    """Whether this host's settings name the coordinator that the fleet has."""
+    return Finding(
+        "coordinator",
+        found == told,
+        f"{found}; [node] coordinator is {told} here",
+        f'set [node] coordinator = "{found}", or stop all nodes and start them with "{told}"',
+    )
+
+
+def zookeeper(settings: Settings, runtime: Runtime) -> Iterator[Finding]:
+    """Whether ZooKeeper, where it is the coordinator, answers this account, and nobody else."""
+    if settings.node.coordinator != "zookeeper":
+        return
+    from leasebeat.coordinators import look_at_zookeeper
+
+    try:
+        said = look_at_zookeeper(settings, runtime)
+    except LeasebeatError as problem:
+        advice = "start it, and look at [zookeeper] hosts, root and auth: without it nothing is started"
+        yield Finding("ZooKeeper", False, str(problem), advice)
+        return
+    yield Finding("ZooKeeper", True, said)
+    yield Finding(
+        "ZooKeeper account",
+        bool(settings.zookeeper.auth),
+        "digest" if settings.zookeeper.auth else "none: what is made is open to everybody",
+        "set [zookeeper] auth on all nodes, with a new [zookeeper] root: others can declare nodes dead",
+    )
 
 
 def redis(settings: Settings) -> Iterator[Finding]:

@@ -223,6 +223,11 @@ class Desk(DeskBackfill, DeskHistory, DeskPast, DeskTables):
         """Queued runs that have been ready since before that instant, the oldest first."""
         return self._session.query("desk_late", before=text_of(before), limit=limit)
 
+    def coordinator(self) -> str:
+        """The one that the fleet has."""
+        (record,) = self._session.query("schema_info")
+        return str(record["coordinator"])
+
     def ids_may_return(self) -> bool:
         """Whether the next schedule could get an id that runs on record belong to.
 

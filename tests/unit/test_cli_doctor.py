@@ -154,3 +154,8 @@ def test_expressions_that_other_crons_read_otherwise_are_told_once_and_are_no_fa
 def test_plain_expressions_have_no_dialect() -> None:
     finding = doctor.dialects([schedule("a"), schedule("b", cron="*/5 8-18 * * mon-fri")])
     assert (finding.ok, finding.found, finding.notes) == (True, "none differ", ())
+
+
+def test_the_coordinator_of_the_settings_must_be_the_fleets():
+    assert doctor.coordinator("store", "store").ok
+    assert not doctor.coordinator("store", "zookeeper").ok
