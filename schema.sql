@@ -329,5 +329,5 @@ WHERE r.attempt > 0 AND NOT EXISTS (SELECT 1 FROM attempts t WHERE t.fire_at = r
 INSERT INTO roles (name) SELECT 'auditor' FROM (SELECT 1 AS one) x
 WHERE NOT EXISTS (SELECT 1 FROM roles WHERE name = 'auditor');
 
-INSERT INTO schema_info (version, min_worker, installation) SELECT 1, '0.1.0', REPLACE(UUID(), '-', '') FROM (SELECT 1 AS one) x
+INSERT INTO schema_info (version, min_worker, installation) SELECT 2, '0.1.0', REPLACE(UUID(), '-', '') FROM (SELECT 1 AS one) x
 WHERE NOT EXISTS (SELECT 1 FROM schema_info);

@@ -18,7 +18,7 @@ import select
 import socket
 import ssl
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -31,10 +31,10 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import decoders, encoders
 from pymysql.cursors import DictCursor
 
-from leasebeat.errors import LeasebeatError, NoStore, SettingsError, StoreUnfit, Unavailable, Unknown
+from leasebeat.errors import Busy, LeasebeatError, NoStore, SettingsError, StoreUnfit, Unavailable, Unknown
 from leasebeat.model.instant import Instant
 from leasebeat.runtime import Runtime
-from leasebeat.store.mysql_errors import NO_RIGHT, kind_of, words_of
+from leasebeat.store.mysql_errors import DONE_BEFORE, NO_RIGHT, kind_of, words_of
 from leasebeat.store.session import IMPOSSIBLE, FaultHook, Record, SqlValue
 from leasebeat.store.statements import load
 from leasebeat.store.url import StoreUrl
@@ -47,6 +47,9 @@ REPLY_S = 2.5
 
 PATIENT_S = 60.0
 """The same while tables are made."""
+
+ALONE_S = 50
+"""How long one that changes the tables waits for another that does: less than its patience."""
 
 LOCK_WAIT_S = 2
 """How long a statement waits for a row, and for a table that somebody alters."""
@@ -167,14 +170,35 @@ class MysqlSession:
         return count
 
     def run(self, statements: Iterable[str]) -> None:
-        """Run texts that are in no file of statements, one by one, with patience: the schema's."""
+        """Run texts that are in no file of statements, one by one, with patience."""
         with self._connect(PATIENT_S) as connection, connection.cursor() as cursor:
             for text in statements:
-                try:
-                    cursor.execute(text)
-                except MySQLError as problem:
-                    name = text.strip().partition("\n")[0]
-                    raise kind_of(problem)(f"{self.url}: {name}: {words_of(problem)}") from problem
+                self._run(cursor, text)
+
+    def run_alone(self, statements: Callable[[], Iterable[str]]) -> None:
+        """Run what changes the tables while nobody else does: `statements` is asked once the lock is held.
+
+        Such a statement is no part of a transaction: whoever died on the way left some of them done, and
+        these are passed over. The server gives the lock back with the connection. Raises Busy when others
+        do not end.
+        """
+        with self._connect(PATIENT_S) as connection, connection.cursor() as cursor:
+            self._run(cursor, f"SELECT GET_LOCK(CONCAT('leasebeat-', MD5(DATABASE())), {ALONE_S}) AS mine")
+            if cursor.fetchall()[0]["mine"] != 1:
+                raise Busy(
+                    f"{self.url}: another process has been changing the tables for {ALONE_S} s; try again"
+                )
+            for text in statements():
+                self._run(cursor, text, passed=DONE_BEFORE)
+
+    def _run(self, cursor: DictCursor, text: str, passed: frozenset[int] = frozenset()) -> None:
+        try:
+            cursor.execute(text)
+        except MySQLError as problem:
+            if problem.args[0] in passed:
+                return
+            name = text.strip().partition("\n")[0]
+            raise kind_of(problem)(f"{self.url}: {name}: {words_of(problem)}") from problem
 
     def denied(self, statements: Iterable[str]) -> list[str]:
         """Those that the account has no right to run."""

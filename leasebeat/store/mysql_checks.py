@@ -11,7 +11,7 @@ from leasebeat.errors import StoreUnfit
 from leasebeat.store.checks import Check
 from leasebeat.store.mysql import LOCK_WAIT_S, MysqlSession
 from leasebeat.store.session import Session
-from leasebeat.store.tables import print_schema
+from leasebeat.store.tables import SCHEMA_VERSION, migrations, print_schema, split
 
 __all__ = ["checks", "edits_schedules", "make"]
 
@@ -54,7 +54,7 @@ def make(session: Session, schema: str) -> None:
     failed = [str(one) for one in _server(session) if not one.ok and one.severity == "refuse"]
     if failed:
         raise StoreUnfit("\n  - ".join(["the server cannot hold a store:", *failed]))
-    session.run(_statements(schema))
+    session.run_alone(lambda: _steps(session, schema))
 
 
 def checks(session: Session, worker: bool) -> list[Check]:
@@ -69,9 +69,19 @@ def edits_schedules(session: Session) -> bool:
     return not session.denied([_probes("schedules", "name")["UPDATE"]])
 
 
-def _statements(schema: str) -> list[str]:
-    text = "\n".join(line for line in schema.splitlines() if not line.startswith("--"))
-    return [part.strip() for part in re.split(r";\s*\n", text) if part.strip()]
+def _steps(session: Session, schema: str) -> list[str]:
+    """Tables that are missing, then migrations, then the views over both, and what begins the store.
+
+    Without a row in `schema_info` whoever made the tables did not end it, and may have been of any version.
+    """
+    there = bool(session.query("schema_present"))
+    rows = session.query("schema_info") if there else []
+    above = int(rows[0]["version"]) if rows else 1 if there else SCHEMA_VERSION
+    if above > SCHEMA_VERSION:
+        return []
+    steps = split(schema)
+    tables = [text for text in steps if text.startswith("CREATE TABLE")]
+    return [*tables, *migrations("mysql", above), *(text for text in steps if text not in tables)]
 
 
 def _tables(schema: str) -> dict[str, frozenset[str]]:

@@ -19,7 +19,7 @@ from leasebeat.errors import (
     Unknown,
 )
 
-__all__ = ["NO_RIGHT", "kind_of", "words_of"]
+__all__ = ["DONE_BEFORE", "NO_RIGHT", "kind_of", "words_of"]
 
 _BUSY = frozenset(
     {
@@ -96,6 +96,8 @@ _UNFIT = frozenset(
     }
 )
 NO_RIGHT = frozenset({1044, 1142, 1143, 1227})
+DONE_BEFORE = frozenset({1050, 1060, 1061})
+"""Such a table, column or key is there already."""
 _KINDS: tuple[tuple[frozenset[int], type[LeasebeatError]], ...] = (
     (frozenset({1062, 1586}), Duplicate),
     (_BUSY, Busy),

@@ -1,6 +1,6 @@
 """Making a store, and refusing one that cannot hold Leasebeat.
 
-init           make the tables (what is there already stays)
+init           make the tables, or bring older ones up to date (what is in them stays)
 print_schema   the same as text, for those who apply it themselves
 checks         everything that a start looks at, for `doctor`
 check          raise when one of them fails
@@ -70,13 +70,14 @@ def _checks_of_dialect(session: Session, worker: bool) -> list[Check]:
 
 
 def _schema_version(found: int) -> Check:
+    # Newer tables have more columns and nothing less: whether this worker may use them says min_worker.
     return Check(
         "schema version",
-        found == SCHEMA_VERSION,
+        found >= SCHEMA_VERSION,
         "refuse",
         str(found),
-        str(SCHEMA_VERSION),
-        "use the Leasebeat that made these tables, or run `python scheduler.py init` of the newest one",
+        f"{SCHEMA_VERSION} or newer",
+        "run `python scheduler.py init` with the owner's account; running workers go on meanwhile",
     )
 
 

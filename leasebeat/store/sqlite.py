@@ -32,7 +32,7 @@ from leasebeat.runtime import Runtime
 from leasebeat.store.checks import Check
 from leasebeat.store.session import IMPOSSIBLE, FaultHook, Record, SqlValue
 from leasebeat.store.statements import load
-from leasebeat.store.tables import print_schema
+from leasebeat.store.tables import SCHEMA_VERSION, migrations, print_schema
 
 __all__ = ["BUSY_S", "SqliteSession", "checks", "create", "network_filesystem"]
 
@@ -292,7 +292,7 @@ def _translate(problem: sqlite3.Error, message: str) -> Exception:
 
 
 def create(path: Path, timezone: str = "UTC") -> None:
-    """Make the store at `path`, with `timezone` as the default of new schedules; where it is, do nothing.
+    """Make the store at `path`, with `timezone` as the zone of new schedules, or bring it up to date.
 
     The file is for its owner only. Raises StoreUnfit when it is something else than a store, and
     Unavailable when it cannot be written.
@@ -316,9 +316,29 @@ def _apply(path: Path, schema: str) -> None:
             raise StoreUnfit(f"{path} is a database of something else; give Leasebeat a file of its own")
         raw.execute("PRAGMA journal_mode = WAL")
         raw.execute("PRAGMA synchronous = FULL")
+        if _migrate(raw) > SCHEMA_VERSION:
+            return
         raw.executescript(f"BEGIN IMMEDIATE;\n{schema}\nCOMMIT;")
     finally:
         raw.close()
+
+
+def _migrate(raw: sqlite3.Connection) -> int:
+    """Take older tables to this version, all of it or nothing; the version that they had, 0 for none.
+
+    Who else does the same now waits for the lock and finds it done.
+    """
+    raw.execute("BEGIN IMMEDIATE")
+    try:
+        there = raw.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema_info'").fetchone()
+        row = raw.execute("SELECT version FROM schema_info").fetchone() if there else None
+        for text in migrations("sqlite", row[0]) if row else ():
+            raw.execute(text)
+        raw.execute("COMMIT")
+    except BaseException:
+        raw.execute("ROLLBACK")
+        raise
+    return row[0] if row else 0
 
 
 def checks(session: SqliteSession) -> list[Check]:

@@ -252,10 +252,9 @@ def test_the_keys_that_people_read(hands: Hands) -> None:
 
 
 def test_a_store_of_a_newer_leasebeat_is_refused(fleet: Fleet) -> None:
-    fleet.hands("UPDATE schema_info SET version = 2, min_worker = '99.0'")
+    fleet.hands("UPDATE schema_info SET version = 99, min_worker = '99.0'")
     with pytest.raises(StoreUnfit) as caught:
         schema.check(fleet.session)
-    assert "schema version: found 2, expected 1" in str(caught.value)
     assert "99.0 or newer" in str(caught.value)
 
 

@@ -447,4 +447,4 @@ WHERE r.attempt > 0 AND NOT EXISTS (SELECT 1 FROM attempts t WHERE t.fire_at = r
 INSERT INTO roles (name) SELECT 'auditor' WHERE NOT EXISTS (SELECT 1 FROM roles WHERE name = 'auditor');
 
 INSERT INTO schema_info (version, min_worker, installation)
-SELECT 1, '0.1.0', lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM schema_info);
+SELECT 2, '0.1.0', lower(hex(randomblob(16))) WHERE NOT EXISTS (SELECT 1 FROM schema_info);
