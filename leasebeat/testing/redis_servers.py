@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -70,7 +71,9 @@ class Proxy:
                 client.close()  # as Redis is gone, or to be so
                 continue
             self._sockets += [client, upstream]
-            threading.Thread(target=self._serve, args=(client, upstream), daemon=True).start()
+            talk = _Talk(client, upstream)
+            for carry in (self._questions, self._answers):
+                threading.Thread(target=carry, args=(talk,), daemon=True).start()
 
     def _accepted(self) -> socket.socket | None:
         try:
@@ -78,21 +81,34 @@ class Proxy:
         except OSError:
             return None
 
-    def _serve(self, client: socket.socket, upstream: socket.socket) -> None:
-        """Questions and answers in turn; once it was told to subscribe, what the server says."""
-        try:
-            while asked := client.recv(1 << 20):
-                upstream.sendall(asked)
-                while b"SUBSCRIBE" in asked and (said := upstream.recv(1 << 20)):
-                    client.sendall(said)
-                reply, script = upstream.recv(1 << 20), b"EVAL" in asked
-                self.scripts += script
-                client.sendall(self.answer(reply) if script else reply)
-        except OSError:
-            return
-        finally:
-            client.close()
-            upstream.close()
+    def _questions(self, talk: _Talk) -> None:
+        with suppress(OSError):
+            while part := talk.client.recv(1 << 20):
+                if part.startswith(b"*"):  # else the rest of a long one
+                    talk.script = b"EVAL" in part
+                    self.scripts += talk.script
+                talk.upstream.sendall(part)
+        talk.end()
+
+    def _answers(self, talk: _Talk) -> None:
+        with suppress(OSError):
+            while reply := talk.upstream.recv(1 << 20):
+                talk.client.sendall(self.answer(reply) if talk.script else reply)
+        talk.end()
+
+
+@dataclass(slots=True)
+class _Talk:
+    """One connection through a proxy, and its other half."""
+
+    client: socket.socket
+    upstream: socket.socket
+    script: bool = False  #: the last question was one
+
+    def end(self) -> None:
+        """Either end has hung up."""
+        _end(self.client)
+        _end(self.upstream)
 
 
 def _end(connection: socket.socket) -> None:
@@ -102,21 +118,21 @@ def _end(connection: socket.socket) -> None:
 
 
 class RedisSentinel(Server):
-    """One Sentinel that watches `primary`; of three, two must agree that it is dead."""
+    """One Sentinel that watches the primary on that port; of three, two must agree that it is dead."""
 
     package = "redis-sentinel"
 
-    def __init__(self, primary: Redis, parent: Path | None = None, *, options: Sequence[str] = ()) -> None:
+    def __init__(self, watched: int, parent: Path | None = None, *, options: Sequence[str] = ()) -> None:
         self._program = need("redis-sentinel", self.package)
         super().__init__(parent)
         # It writes into its file what it learns.
         self._file = self.folder / "sentinel.conf"
         lines = [
             *(f"port {self.port}", f"bind {HOST}", f"dir {self.folder}"),
-            f"sentinel monitor {SERVICE} {HOST} {primary.port} 2",
+            *options,
+            f"sentinel monitor {SERVICE} {HOST} {watched} 2",
             f"sentinel down-after-milliseconds {SERVICE} {DOWN_MS}",
             f"sentinel failover-timeout {SERVICE} 3000",
-            *options,
         ]
         self._file.write_text("\n".join(lines) + "\n")
 
@@ -128,42 +144,33 @@ class RedisSentinel(Server):
 
 
 class Sentinels:
-    """A primary, its replica, and three Sentinels with that password. A context manager, like a server."""
+    """A primary, its replica, and three Sentinels with that password. A context manager, like a server.
 
-    def __init__(self, parent: Path | None = None, *, password: str = "") -> None:
-        self.primary = Redis(parent)
-        self.replica = Redis(
-            parent,
-            options=[
-                "--replicaof",
-                f"{HOST} {self.primary.port}",
-                "--repl-diskless-sync-delay",
-                "0",
-            ],
-        )
-        lines = [f"requirepass {password}", f"sentinel sentinel-pass {password}"] if password else []
-        self.sentinels = [RedisSentinel(self.primary, parent, options=lines) for _ in range(3)]
-        self._password = password or None
+    All of them talk by TLS, with that certificate and its key; tests may ask without.
+    """
+
+    def __init__(self, password: str, tls: tuple[Path, Path], parent: Path | None = None) -> None:
+        ports = [free_port() for _ in range(5)]
+        primary, replica, *self._ports = ports
+        self.primary = Redis(parent, options=tls_options(primary, *tls))
+        follow = ["--replicaof", f"{HOST} {primary}", "--repl-diskless-sync-delay", "0"]
+        self.replica = Redis(parent, options=[*tls_options(replica, *tls), *follow])
+        self.sentinels = [
+            RedisSentinel(primary, parent, options=[*_as_lines(tls_options(port, *tls)), *_secured(password)])
+            for port in self._ports
+        ]
+        self._password = password
         self._stack = ExitStack()
 
     @property
     def places(self) -> str:
         """Where the Sentinels are, for `[redis] url`."""
-        return ",".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
+        return ",".join(f"{HOST}:{port}" for port in self._ports)
 
     @property
     def url(self) -> str:
         """For `[redis] url`."""
-        return f"redis+sentinel://{self.places}/{SERVICE}"
-
-    def named(self) -> set[int]:
-        """The ports of the primary as the Sentinels name it."""
-        return {self._ask(sentinel, "get-master-addr-by-name") for sentinel in self.sentinels}
-
-    def _ask(self, sentinel: RedisSentinel, what: str) -> int:
-        with admin(sentinel, password=self._password) as client:
-            found: Any = client.execute_command("SENTINEL", what, SERVICE)
-            return int(found[1])
+        return f"rediss+sentinel://{self.places}/{SERVICE}"
 
     def _met(self) -> bool:
         """Whether the Sentinels know each other and the replica: before that they cannot fail over."""
@@ -185,6 +192,14 @@ class Sentinels:
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
+
+
+def _as_lines(options: Sequence[str]) -> list[str]:
+    return [f"{name[2:]} {value}" for name, value in zip(options[::2], options[1::2], strict=True)]
+
+
+def _secured(password: str) -> list[str]:
+    return [f"requirepass {password}", f"sentinel sentinel-pass {password}"]
 
 
 def tls_options(port: int, certificate: Path, key: Path) -> list[str]:

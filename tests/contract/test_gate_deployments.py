@@ -44,8 +44,8 @@ def single(servers: object, authority: tuple[Path, Path]) -> Iterator[tuple[Redi
 
 
 @pytest.fixture(scope="module")
-def sentinels(servers: object) -> Iterator[Sentinels]:
-    with Sentinels(password="watchman") as made:
+def sentinels(servers: object, authority: tuple[Path, Path]) -> Iterator[Sentinels]:
+    with Sentinels("watchman", authority) as made:
         yield made
 
 
@@ -59,9 +59,12 @@ def cluster(servers: object, authority: tuple[Path, Path]) -> Iterator[RedisClus
 def where(request: pytest.FixtureRequest, authority: tuple[Path, Path]) -> settings.Redis:
     """`[redis]` of each deployment in turn."""
     made = request.getfixturevalue(request.param)
-    if request.param == "sentinels":
-        return settings.Redis(made.url, sentinel_auth="watchman")
-    return settings.Redis(made[1] if request.param == "single" else made.url, ssl_ca=str(authority[0]))
+    url = made[1] if request.param == "single" else made.url
+    return by_tls(url, authority, "watchman" if request.param == "sentinels" else "")
+
+
+def by_tls(url: str, authority: tuple[Path, Path], sentinel_auth: str = "watchman") -> settings.Redis:
+    return settings.Redis(url, ssl_ca=str(authority[0]), sentinel_auth=sentinel_auth)
 
 
 @pytest.fixture
@@ -125,7 +128,7 @@ def test_a_publish_task_reaches_the_server_of_its_key(where: settings.Redis) -> 
 def test_doctor_finds_nothing_wrong(where: settings.Redis) -> None:
     found = list(doctor.redis(settings.Settings(redis=where)))
     assert [(finding.name, finding.found) for finding in found if not finding.ok] == []
-    assert len(found) == {"rediss": 2, "redis+sentinel": 3, "rediss+cluster": 9}[where.url.partition(":")[0]]
+    assert len(found) == {"rediss": 2, "rediss+sentinel": 3, "rediss+cluster": 9}[where.url.partition(":")[0]]
 
 
 # TLS, users and passwords
@@ -138,11 +141,12 @@ def trouble(redis: settings.Redis) -> str:
 
 
 def test_a_certificate_of_nobody_that_is_known_is_refused_unless_that_is_wanted(
-    single: tuple[Redis, str], cluster: RedisCluster
+    single: tuple[Redis, str], sentinels: Sentinels, cluster: RedisCluster
 ) -> None:
-    for url in (single[1], cluster.url):
-        assert "certificate verify failed" in trouble(settings.Redis(url))
-        deployment(settings.Redis(url, ssl_verify=False), PATIENCE_S).open().close()
+    for url in (single[1], sentinels.url, cluster.url):
+        assert "certificate verify failed" in trouble(settings.Redis(url, sentinel_auth="watchman"))
+        lax = settings.Redis(url, ssl_verify=False, sentinel_auth="watchman")
+        deployment(lax, PATIENCE_S).open().close()
 
 
 def acl_of_the_docs(server: Redis, *more: str) -> None:
@@ -192,31 +196,33 @@ def test_in_a_cluster_the_rights_of_the_docs_are_enough(
     for node in cluster.nodes:
         acl_of_the_docs(node, "+cluster|slots")
     url = cluster.url.replace("://", f"://{USER}:sword%2Ffish@")
-    gate = make_gate(settings.Redis(url, ssl_ca=str(authority[0])))
+    gate = make_gate(by_tls(url, authority))
     eventually(lambda: gate.usable)
     assert gate.ask(fires(0), "me") == [True] * 3
 
 
 @pytest.mark.parametrize("auth", ["", "swordfish", "user:swordfish"])
-def test_sentinels_want_their_own_password_and_nobody_repeats_it(sentinels: Sentinels, auth: str) -> None:
-    said = trouble(settings.Redis(sentinels.url, sentinel_auth=auth))
+def test_sentinels_want_their_own_password_and_nobody_repeats_it(
+    sentinels: Sentinels, authority: tuple[Path, Path], auth: str
+) -> None:
+    said = trouble(by_tls(sentinels.url, authority, auth))
     assert said.startswith("no Sentinel names a primary: Redis at 127.0.0.1")
     assert ("NOAUTH" in said or "Authentication required" in said) if not auth else "WRONGPASS" in said
     assert "swordfish" not in said
 
 
-def test_a_service_that_no_sentinel_knows_is_told(sentinels: Sentinels) -> None:
-    url = f"redis+sentinel://{sentinels.places}/nobody"
-    assert "knows no service 'nobody'" in trouble(settings.Redis(url, sentinel_auth="watchman"))
+def test_a_service_that_no_sentinel_knows_is_told(sentinels: Sentinels, authority: tuple[Path, Path]) -> None:
+    url = f"rediss+sentinel://{sentinels.places}/nobody"
+    assert "knows no service 'nobody'" in trouble(by_tls(url, authority))
 
 
 def test_who_is_gone_is_passed_over(
     sentinels: Sentinels, cluster: RedisCluster, authority: tuple[Path, Path]
 ) -> None:
     gone = f"://127.0.0.1:{free_port()},"
-    watched = settings.Redis(sentinels.url.replace("://", gone), sentinel_auth="watchman")
+    watched = by_tls(sentinels.url.replace("://", gone), authority)
     deployment(watched, PATIENCE_S).open().close()
-    deployment(settings.Redis(cluster.url.replace("://", gone), str(authority[0])), PATIENCE_S).open().close()
+    deployment(by_tls(cluster.url.replace("://", gone), authority), PATIENCE_S).open().close()
     (finding,) = (f for f in doctor.redis(settings.Settings(redis=watched)) if not f.ok)
     assert (finding.name, finding.found[:24]) == ("Redis Sentinels", "3 of 4 name the primary;")
 
@@ -234,7 +240,7 @@ def test_a_node_of_a_cluster_is_not_taken_for_a_single_server(cluster: RedisClus
 def test_a_slot_that_has_moved_is_found_at_its_new_place(
     cluster: RedisCluster, authority: tuple[Path, Path], make_gate: MakeGate, eventually: Eventually
 ) -> None:
-    gate = make_gate(settings.Redis(cluster.url, str(authority[0])))
+    gate = make_gate(by_tls(cluster.url, authority))
     eventually(lambda: gate.usable)
     slot = cluster.ask(cluster.nodes[0], "CLUSTER KEYSLOT", f"{{{NOON // SECOND + 500}}}")
     home, other = slot * 3 // 16384, (slot * 3 // 16384 + 1) % 3
@@ -251,7 +257,7 @@ def test_a_slot_that_has_moved_is_found_at_its_new_place(
 def test_a_primary_of_a_cluster_that_dies_is_replaced(
     cluster: RedisCluster, authority: tuple[Path, Path], make_gate: MakeGate, eventually: Eventually
 ) -> None:
-    gate = make_gate(settings.Redis(cluster.url, str(authority[0])))
+    gate = make_gate(by_tls(cluster.url, authority))
     eventually(lambda: gate.usable)
     cluster.nodes[0].kill9()
     lost = [second for second in range(600, 620) if not answers(gate, fires(second), "me")]
@@ -262,9 +268,9 @@ def test_a_primary_of_a_cluster_that_dies_is_replaced(
 
 @pytest.mark.fault(20)
 def test_after_a_fail_over_a_fire_that_the_new_primary_never_heard_of_is_given_again(
-    sentinels: Sentinels, make_gate: MakeGate, eventually: Eventually
+    sentinels: Sentinels, authority: tuple[Path, Path], make_gate: MakeGate, eventually: Eventually
 ) -> None:
-    gate = make_gate(settings.Redis(sentinels.url, sentinel_auth="watchman"))
+    gate = make_gate(by_tls(sentinels.url, authority))
     eventually(lambda: gate.usable)
     sentinels.replica.freeze()
     with admin(sentinels.primary) as client:

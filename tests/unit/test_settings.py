@@ -118,6 +118,10 @@ def test_all_problems_are_told_at_once() -> None:
         ('[node]\nname = "a b"', "expected at most 128 letters"),
         ('[node]\ncoordinator = "zookeeper"', "[zookeeper] hosts is empty"),
         ('[redis]\nurl = "localhost"', "[redis] url: expected a URL that begins with"),
+        (
+            '[redis]\nurl = "redis://a"\nssl_ca = "a.pem"',
+            "[redis] ssl_ca means TLS, and [redis] url does not",
+        ),
         ("[retention]\nsucceeded_days = 0.5", "expected at least 1"),
         ("[node]\nslots = true", "expected a whole number"),
         ("[node]\nbeat_s = nan", "expected a number"),
@@ -222,6 +226,12 @@ def test_the_sample_file_shows_the_defaults() -> None:
 
 def test_the_sample_file_sets_nothing_as_it_is() -> None:
     assert all(not keys for keys in tomllib.loads(SAMPLE.read_text()).values())
+
+
+def test_the_password_of_sentinels_is_a_secret_with_a_user_or_without() -> None:
+    for auth in ("s3cret", "user:s3cret"):
+        settings = loaded(f'[redis]\nurl = "redis+sentinel://a/b"\nsentinel_auth = "{auth}"')
+        assert (settings.secrets(), "s3cret" in repr(settings)) == (("s3cret",), False)
 
 
 def test_every_bound_and_secret_names_a_setting() -> None:

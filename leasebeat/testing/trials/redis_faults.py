@@ -17,11 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from redis.exceptions import ResponseError
+
 from leasebeat.model.instant import SECOND, Instant
 from leasebeat.model.run import parse_key
 from leasebeat.testing.fleet import Fleet, in_window, sleep_until, until, utc
 from leasebeat.testing.mysql import MySQL
-from leasebeat.testing.private import PrivateMysql, value
+from leasebeat.testing.private import PrivateMysql
 from leasebeat.testing.redis_servers import Proxy, admin
 from leasebeat.testing.servers import HOST, Redis, free_port
 from leasebeat.testing.trials.burst import TASKS
@@ -30,6 +32,12 @@ __all__ = ["ALL", "GONE", "SHORT", "Scene", "Trouble", "Window", "run"]
 
 READY_S = 30.0
 """How long a gate may take to be usable again: its pauses are up to 5 s, and this machine may be slow."""
+
+
+ROWS = """
+SELECT status, origin, TIMESTAMPDIFF(MICROSECOND, fire_at, claimed_at) AS late_us
+FROM runs WHERE fire_at >= '{first}' AND fire_at < '{end}'
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,7 @@ class Window:
     ran_twice: int
     late_s: float  #: claimed_at - fire_at of the latest, by the store's clock
     late_p99_s: float
+    by_audit: int  #: rows that the auditor opened, as no node's own claim did
     gates_lost: int  #: workers that have left Redis out meanwhile
 
     @property
@@ -68,7 +77,7 @@ class Window:
         missing, late = self.due - self.rows, f"latest {self.late_s:.3f} s, p99 {self.late_p99_s:.3f} s"
         return (
             f"{self.name}: {self.due} due, {self.rows} rows, {missing} missing, {self.ran_twice} ran twice,"
-            f" {late}; {self.gates_lost} gates lost"
+            f" {late}, {self.by_audit} opened by the audit; {self.gates_lost} gates lost"
         )
 
 
@@ -173,6 +182,17 @@ def busy(scene: Scene) -> Generator[None]:
         somebody.sendall(b"EVAL 'while true do end' 0\r\n")
         yield
         client.script_kill()
+        # It ends a moment later; until then whoever asks is told that it runs.
+        until(lambda: not _is_busy(client), READY_S, "the script ends")
+
+
+def _is_busy(client: Any) -> bool:
+    try:
+        return not client.ping()
+    except ResponseError as problem:
+        if "BUSY" not in str(problem):
+            raise
+        return True
 
 
 @contextmanager
@@ -325,23 +345,20 @@ def _windows(fleet: Fleet, spans: Sequence[Span], evidence: Path, per_s: int) ->
     keys = Counter(evidence.read_text().split())
     found: list[Window] = []
     for name, first, end, lost in spans:
-        of_window = f"FROM runs WHERE fire_at >= '{utc(first)}' AND fire_at < '{utc(end)}'"
         ran = [count for key, count in keys.items() if first <= parse_key(key)[1] < end]
-        rows = int(value(fleet.store, f"SELECT COUNT(*) AS n {of_window}"))
-        late = "SELECT TIMESTAMPDIFF(MICROSECOND, fire_at, claimed_at) AS us"
-        late = f"{late} {of_window} ORDER BY us DESC LIMIT 1 OFFSET"
+        rows = fleet.store.rows(ROWS.format(first=utc(first), end=utc(end)))
+        late = sorted((row["late_us"] or 0) / SECOND for row in rows) or [0.0]
         found.append(
             Window(
                 name=name,
                 due=(end - first) // SECOND * per_s,
-                rows=rows,
-                succeeded=int(
-                    value(fleet.store, f"SELECT COUNT(*) AS n {of_window} AND status = 'succeeded'")
-                ),
+                rows=len(rows),
+                succeeded=sum(row["status"] == "succeeded" for row in rows),
                 ran=len(ran),
                 ran_twice=sum(count > 1 for count in ran),
-                late_s=(value(fleet.store, f"{late} 0") or 0) / SECOND,
-                late_p99_s=(value(fleet.store, f"{late} {rows // 100}") or 0) / SECOND,
+                late_s=late[-1],
+                late_p99_s=late[len(late) * 99 // 100],
+                by_audit=sum(row["origin"] == "audit" for row in rows),
                 gates_lost=lost,
             )
         )
