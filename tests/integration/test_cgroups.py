@@ -234,3 +234,20 @@ def arguments_of(pid: int) -> list[bytes]:
         return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return []
+
+
+@needs_cgroups
+@pytest.mark.fault(6)
+def test_what_a_dead_worker_and_guardian_left_in_a_cgroup_dies_when_the_lock_is_taken(tmp_path: Path) -> None:
+    node, lock = f"node-{uuid.uuid4().hex}", tmp_path / "lock"
+    lock.write_text(node)
+    group = Group(HOME.plan(f"{cgroup_home.prefix(node)}1.1", {"pids_max": 9}) or {})
+    group.make()
+    child = os.fork()
+    if child == 0:
+        group.join()
+        time.sleep(1000)
+    until(group.pids, "it is in it")
+    with bench(lock_path=lock, home=HOME):
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL
+        assert left_over(node) == []
