@@ -304,7 +304,7 @@ FAULTS: tuple[Fault, ...] = (
         58,
         _CLOCKS,
         "Nodes have different rules of time zones",
-        "Each says which release it has; the log and `doctor` tell of the difference.",
+        "Zones are those of the pinned package, never the host's; `doctor` tells of another release.",
     ),
     Fault(
         59,
@@ -328,7 +328,7 @@ FAULTS: tuple[Fault, ...] = (
         62,
         _NODES,
         "A worker dies again and again",
-        "Each death costs what ran there. Each join and each purge is one row; nobody else's work moves.",
+        "Each death costs what ran there; only its own share of the fires moves, and back again.",
     ),
     Fault(
         63,

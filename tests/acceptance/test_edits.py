@@ -10,6 +10,7 @@ from leasebeat.testing.mysql import MySQL
 from leasebeat.testing.trials import edits
 
 
+@pytest.mark.fault(78, 80)
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_edits_by_the_mysql_client_hold_within_a_second_and_lose_no_fire(

@@ -161,6 +161,7 @@ def test_a_broken_row_is_opened_as_its_last_good_version(bench: Bench, store: St
     assert row["version"] == good.id
 
 
+@pytest.mark.fault(78)
 def test_a_row_that_never_was_good_is_not_queued(bench: Bench, store: Store) -> None:
     bench.put_schedule(1, updated_at=START - HOUR)
     broken = bench.see(1, problem="no")

@@ -99,6 +99,16 @@ def test_a_stale_node_is_purged_once(bench: Bench, store: Store) -> None:
     assert members(store) == {}
 
 
+@pytest.mark.fault(17)
+def test_joining_counts_as_the_first_beat(bench: Bench, store: Store) -> None:
+    """Who dies before it has beaten has no beat that nobody could compare."""
+    bench.join()
+    assert members(store)[NODE][1:] == (1, False)
+    bench.pass_time(31)
+    assert members(store)[NODE][1:] == (1, True)
+    assert store.purge(NODE, 1)
+
+
 def test_a_node_that_has_beaten_since_is_not_purged(bench: Bench, store: Store) -> None:
     bench.join()
     seq = members(store)[NODE][1]

@@ -225,6 +225,7 @@ def test_a_schedule_that_is_there_is_not_recorded_as_gone(bench: Bench, store: S
     assert store.vanished() == []
 
 
+@pytest.mark.fault(82)
 def test_a_row_put_back_after_its_deletion_is_a_new_version(bench: Bench, store: Store) -> None:
     first = bench.schedule(1)
     bench.delete_schedule(1)

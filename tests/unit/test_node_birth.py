@@ -94,6 +94,7 @@ def test_without_any_other_node_a_silent_namesake_is_watched_for_a_lease_and_the
     assert birth.runtime.now - began >= 30
 
 
+@pytest.mark.fault(60)
 def test_a_namesake_that_beats_is_waited_for(birth: Birth):
     birth.store.join(FORMER)
     for _ in range(60):

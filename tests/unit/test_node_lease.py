@@ -1,5 +1,7 @@
 """The trust window, and the purge rule that must always come after it."""
 
+import pytest
+
 from leasebeat.coordination.store import StoreCoordinator
 from leasebeat.model.node import Member, NodeState
 from leasebeat.node.lease import Lease
@@ -77,6 +79,7 @@ def test_a_lapse_seen_just_before_the_lease_began_again_is_none():
     assert [lease.lapse(), lease.lapses] == [False, 0]
 
 
+@pytest.mark.fault(64)
 def test_a_purged_node_trusts_nothing_at_once():
     runtime = ManualRuntime()
     lease = Lease(runtime, Leash(), beat_s=10)

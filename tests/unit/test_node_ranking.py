@@ -40,6 +40,7 @@ def test_more_slots_get_more_fires():
     assert 2.5 < shares["id1"] / shares["id0"] < 3.5
 
 
+@pytest.mark.fault(62)
 def test_a_node_that_leaves_moves_only_its_own_buckets():
     members = nodes(4)
     before, after = Ranking(members), Ranking(members[1:])
@@ -49,6 +50,7 @@ def test_a_node_that_leaves_moves_only_its_own_buckets():
                 assert after.of(member.id, "default", bucket) == 0
 
 
+@pytest.mark.fault(62)
 def test_a_restarted_node_gets_its_buckets_back():
     old, new = (
         nodes(3),

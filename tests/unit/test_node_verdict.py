@@ -102,6 +102,7 @@ def test_a_lost_attempt_goes_back_and_counts_as_a_take_over():
     assert (row.again, row.lost, row.failed) == (True, True, False)
 
 
+@pytest.mark.fault(62)
 def test_after_two_take_overs_without_an_outcome_it_is_lost():
     row = finish_row(held(take_overs=2), Outcome(KIND.LOST, None, ReasonCode.LEASE_LOST))
     assert (row.status, row.again) == ("lost", False)

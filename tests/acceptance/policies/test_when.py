@@ -253,6 +253,7 @@ def test_an_edit_moves_updated_at(seen: Seen) -> None:
     assert row["updated_at"] > row["created_at"]
 
 
+@pytest.mark.fault(80)
 @proves(
     "version",
     "hash",
