@@ -191,6 +191,7 @@ def test_names_of_any_script_are_taken(hands: Hands, name: str) -> None:
     assert hands.one("SELECT name FROM schedules") == name
 
 
+@pytest.mark.fault(45)
 def test_names_that_differ_in_case_only_are_two_names(hands: Hands) -> None:
     insert(hands, **GOOD)
     insert(hands, **{**GOOD, "name": "A"})
@@ -246,6 +247,15 @@ def test_the_keys_that_people_read(hands: Hands) -> None:
         hands("INSERT INTO runs (schedule_id, fire_at, shard) VALUES (7, %s, %s)", at, shard)
     keys = [row["key"] for row in hands("SELECT `key` FROM run_list ORDER BY fire_at")]
     assert keys == ["backup@2026-11-20T03:00:00Z", "backup@2026-11-20T03:00:00.500000Z#3"]
+
+
+@pytest.mark.fault(46)
+def test_ids_that_lost_claims_burn_are_of_64_bits(hands: Hands) -> None:
+    counted = hands(
+        "SELECT DATA_TYPE AS type FROM information_schema.COLUMNS"
+        " WHERE TABLE_SCHEMA = DATABASE() AND EXTRA LIKE '%auto_increment%'"
+    )
+    assert {row["type"] for row in counted} == {"bigint"}
 
 
 # --- checks -------------------------------------------------------------------------------------
@@ -306,6 +316,7 @@ def test_a_server_that_cannot_hold_a_store_is_told_apart(option: tuple[str, ...]
         session.close()
 
 
+@pytest.mark.fault(41)
 def test_a_replica_is_refused(own_mariadb: MariaDB) -> None:
     url = own_mariadb.mysql.create_store()
     own_mariadb.mysql.run("SET GLOBAL read_only = ON")

@@ -72,6 +72,7 @@ def test_row_counts_are_of_matched_rows(fleet: Fleet) -> None:
     assert counts == [1, 1]
 
 
+@pytest.mark.fault(45)
 def test_any_text_comes_back_as_it_went(fleet: Fleet) -> None:
     fleet.store.join(replace(FACTS, host="Zürich 😀 \\ ' \" % %s :x \n", name="größe"))
     found = fleet.store.node_named("größe")
@@ -79,6 +80,7 @@ def test_any_text_comes_back_as_it_went(fleet: Fleet) -> None:
     assert found[1].host == "Zürich 😀 \\ ' \" % %s :x \n"
 
 
+@pytest.mark.fault(43)
 def test_each_thread_has_a_connection_of_its_own_and_gives_it_back(
     fleet: Fleet, eventually: Callable[..., None]
 ) -> None:
@@ -109,6 +111,7 @@ def test_a_key_that_is_there_is_a_duplicate_and_the_connection_stays(fleet: Flee
     assert connection_id(fleet.session) == before
 
 
+@pytest.mark.fault(33)
 def test_a_lock_wait_is_busy(fleet: Fleet) -> None:
     fleet.join()
     with fleet.hands.open_transaction():
@@ -118,6 +121,7 @@ def test_a_lock_wait_is_busy(fleet: Fleet) -> None:
     assert fleet.store.beat(NODE, Vitals())
 
 
+@pytest.mark.fault(32)
 def test_a_deadlock_is_busy_and_leaves_nothing(fleet: Fleet, waiting: Callable[[str], None]) -> None:
     versions, now = fleet.schedules(2), fleet.now()
     fleet.join()
@@ -283,6 +287,7 @@ def test_a_connection_that_the_server_found_idle_is_replaced_in_silence(
     assert store.beat(NODE, Vitals())
 
 
+@pytest.mark.fault(36)
 def test_a_connection_that_breaks_under_a_statement_leaves_its_outcome_unknown(
     fleet: Fleet, waiting: Callable[[str], None]
 ) -> None:
@@ -341,6 +346,7 @@ def test_silence_after_commit_leaves_the_outcome_unknown(fleet: Fleet, wire: Wir
     until(lambda: fleet.hands("SELECT 1 FROM nodes WHERE running = 7"))
 
 
+@pytest.mark.fault(33)
 def test_an_error_inside_a_transaction_takes_all_of_it_back(fleet: Fleet) -> None:
     fleet.join()
 
@@ -402,6 +408,7 @@ def test_a_server_that_was_restarted_while_nobody_looked_is_not_noticed(
     assert store.beat(NODE, Vitals())
 
 
+@pytest.mark.fault(37)
 def test_a_frozen_server_costs_no_more_than_its_time(own: tuple[MariaDB, SqlStore]) -> None:
     server, store = own
     store.join(FACTS)
@@ -426,12 +433,18 @@ def test_a_server_that_takes_no_writes_is_unavailable(own: tuple[MariaDB, SqlSto
     assert store.beat(NODE, Vitals())
 
 
-def test_a_server_that_is_full_is_unavailable(own: tuple[MariaDB, SqlStore]) -> None:
+@pytest.mark.fault(38)
+def test_a_server_that_is_full_is_unavailable_to_newcomers_and_the_beat_goes_on(
+    own: tuple[MariaDB, SqlStore],
+) -> None:
     server, store = own
+    store.join(FACTS)
     server.mysql.run("SET GLOBAL max_connections = 10")
     hands = [connect(server.mysql.admin) for _ in range(10)]  # the last place is root's own
-    with pytest.raises(Unavailable, match="Too many connections"):
-        store.installation()
+    newcomer = Meanwhile(store.installation).result()
+    assert isinstance(newcomer, Unavailable)
+    assert "Too many connections" in str(newcomer)
+    assert store.beat(NODE, Vitals())
     for hand in hands:
         hand.close()
 
