@@ -254,7 +254,7 @@ class _Worker:
         loop = Loop(self.runtime)
         self._closers.append(loop.close)
         lock = state_dir / host.lock_name(node.name)
-        home = cgroup_home.find(node.cgroup)
+        home = cgroup_home.find(node.cgroup, node.task_memory_mb, node.task_pids_max)
         leash = GuardianLeash(self.runtime, loop, lock, node.no_new_privs, home)
         self.leash = leash
         self._closers.append(leash.close)

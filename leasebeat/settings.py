@@ -121,6 +121,8 @@ class NodeSettings:
     allow_users: tuple[str, ...] = ()
     no_new_privs: bool = True
     cgroup: str = "auto"  #: or "off", or the folder of a cgroup of version 2
+    task_memory_mb: int = 0  #: MiB; 0: no limit
+    task_pids_max: int = 0  #: 0: no limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +245,8 @@ _BOUNDS: dict[tuple[str, str], tuple[float, float]] = {
     ("node", "kill_grace_s"): (0, math.inf),
     ("node", "python_processes"): (0, 10_000),
     ("node", "python_recycle_runs"): (0, math.inf),
+    ("node", "task_memory_mb"): (0, 16_777_216),
+    ("node", "task_pids_max"): (0, 1_000_000),
     ("audit", "lag_s"): (1, 60),  # younger fires may still be on their way through a late ranked node
     ("audit", "role_lease_s"): (2, 60),
     ("audit", "catch_up_per_s"): (1, math.inf),

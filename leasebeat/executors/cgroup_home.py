@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from leasebeat.executors import processes
@@ -19,18 +19,31 @@ WORKER = "worker"
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The folders below which cgroups can be made, by controller; `problem` says why others are missing."""
+    """The folders below which cgroups can be made, by controller; `problem` says why others are missing.
+
+    `ceiling` holds for each task, whatever its `args` say.
+    """
 
     folders: Mapping[str, str] = field(default_factory=dict[str, str])
     unified: bool = False
+    ceiling: Mapping[str, int] = field(default_factory=dict[str, int])
     problem: str = '[node] cgroup is "off"'
 
     def lacks(self, args: Mapping[str, object]) -> str | None:
         """Why tasks with these limits cannot run here; None if they can."""
-        missing = [name for name in limits_of(args) if CONTROLLERS[name] not in self.folders]
+        missing = [name for name in self.limits(args) if CONTROLLERS[name] not in self.folders]
         if not missing:
             return None
-        return f"args.{', args.'.join(missing)}: this host has no cgroup that could set it: {self.problem}"
+        return f"limit of {', '.join(missing)}: this host has no cgroup that could set it: {self.problem}"
+
+    def limits(self, args: Mapping[str, object]) -> dict[str, int]:
+        """What a task with these `args` may use at most."""
+        own = limits_of(args)
+        return {
+            name: min(filter(None, (own.get(name), self.ceiling.get(name))))
+            for name in CONTROLLERS
+            if name in own or name in self.ceiling
+        }
 
     def plan(self, name: str, limits: Mapping[str, int]) -> dict[str, object] | None:
         """What the guardian makes a `Group` of; None without limits."""
@@ -64,8 +77,16 @@ def limits_of(args: Mapping[str, object]) -> dict[str, int]:
     return {name: value for name in CONTROLLERS if isinstance(value := args.get(name), int)}
 
 
-def find(setting: str) -> Home:
-    """What `[node] cgroup` names: "off", "auto", or the folder of a cgroup of version 2. Never raises."""
+def find(setting: str, memory_mb: int = 0, pids_max: int = 0) -> Home:
+    """What `[node] cgroup` names: "off", "auto", or the folder of a cgroup of version 2. Never raises.
+
+    The others are the ceiling; 0 is none.
+    """
+    ceiling = {name: most for name, most in (("memory_mb", memory_mb), ("pids_max", pids_max)) if most}
+    return replace(_find(setting), ceiling=ceiling)
+
+
+def _find(setting: str) -> Home:
     if setting == "off":
         return Home()
     if setting != "auto":
@@ -94,7 +115,7 @@ def _unified(folder: str) -> Home:
         Path(folder, "cgroup.subtree_control").write_text(" ".join(f"+{one}" for one in sorted(there)))
     except OSError as problem:
         return Home(problem=f"{folder} cannot be used: {problem.strerror}")
-    return Home(dict.fromkeys(there, folder), True, f"{folder} has no such controller")
+    return Home(dict.fromkeys(there, folder), True, problem=f"{folder} has no such controller")
 
 
 def _separate(own: Mapping[str, str], mounts: Mapping[str, tuple[str, str]], problem: str) -> Home:
@@ -104,7 +125,7 @@ def _separate(own: Mapping[str, str], mounts: Mapping[str, tuple[str, str]], pro
     }
     folders = {one: place for one, place in places.items() if os.access(place, os.W_OK)}
     refused = [place for place in places.values() if place not in folders.values()]
-    return Home(folders, False, "; ".join([problem, *(f"{place} may not be written" for place in refused)]))
+    return Home(folders, problem="; ".join([problem, *(f"{place} may not be written" for place in refused)]))
 
 
 def _own_groups() -> dict[str, str]:

@@ -2,14 +2,16 @@
 
 Descriptor 3 is a SOCK_SEQPACKET socket to the worker. Each job comes as a message with a file in
 memory attached that holds it as JSON; the answers are `{"begun": true}` and the outcome. The
-child ends when the socket closes, after SIGTERM, and when a job has left processes behind: the
-guardian then kills those. It has the worker's user, but nothing of its environment or memory.
+child ends when the socket closes, after SIGTERM, when a job has left processes behind (the guardian
+then kills those), and when it has changed what cannot be set back. It has the worker's user, but
+nothing of its environment or memory.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import sys
@@ -43,11 +45,12 @@ def main() -> None:
 
 
 def _serve(sock: socket.socket, setup: Mapping[str, Any]) -> None:
-    environment = dict(os.environ)
+    environment, bounds = dict(os.environ), _bounds()
     while (job := _next(sock)) is not None:
         answer = _run(job, setup, sock)
         _restore(environment)
-        answer["last"] = answer["kind"] == "start_failed" or bool(processes.children(os.getpid()))
+        spoilt = _bounds() != bounds or bool(processes.children(os.getpid()))
+        answer["last"] = answer["kind"] == "start_failed" or spoilt
         sock.send(json.dumps(answer).encode())
 
 
@@ -125,6 +128,18 @@ def _restore(environment: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     os.chdir("/")
+    os.umask(0o077)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGTERM, _stop)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _bounds() -> list[object]:
+    """The limits and the priority of this process: lowered, only root could raise them again."""
+    return [os.nice(0), *map(resource.getrlimit, _LIMITS)]
+
+
+_LIMITS = sorted({number for name, number in vars(resource).items() if name.startswith("RLIMIT_")})
 
 
 def _answer(kind: str, reason: str) -> dict[str, Any]:

@@ -74,7 +74,7 @@ class _Child:
     node_id: str
     sock: socket.socket
     output_fd: int
-    limits: Mapping[str, int]
+    single: bool  #: serves one job
     token: int = 0
     runs: int = 0
     leashed: bool = False
@@ -141,10 +141,10 @@ class PythonPool:
             self._assign(child, self._waiting.popleft())
 
     def _take_child(self, launch: Launch) -> _Child | None:
-        node_id, limits = launch.node_id, limits_of(launch.args)
-        if limits and self._idle and self._full():
+        node_id, single = launch.node_id, bool(limits_of(launch.args))
+        if single and self._idle and self._full():
             self._forget(self._idle[0])
-        while self._idle and not limits:
+        while self._idle and not single:
             child = self._idle.pop()
             if child.idle is not None:
                 child.idle.cancel()
@@ -154,7 +154,7 @@ class PythonPool:
         if self._full():
             return None
         try:
-            return self._spawn(node_id, limits)
+            return self._spawn(launch, single)
         except (StartFailed, OSError) as problem:
             waiting, self._waiting = self._waiting, deque[_Job]()
             for job in waiting:
@@ -204,14 +204,14 @@ class PythonPool:
 
     # -- children
 
-    def _spawn(self, node_id: str, limits: Mapping[str, int]) -> _Child:
+    def _spawn(self, launch: Launch, single: bool) -> _Child:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         output_fd, child_fd = os.pipe2(os.O_CLOEXEC)
         devnull = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         ours.setblocking(False)
         os.set_blocking(output_fd, False)
-        child = _Child(node_id, ours, output_fd, limits)
-        order = self._order(node_id, limits, (devnull, child_fd, child_fd, theirs.fileno()))
+        child = _Child(launch.node_id, ours, output_fd, single)
+        order = self._order(launch, (devnull, child_fd, child_fd, theirs.fileno()))
         try:
             child.token = self._leash.spawn(order, partial(self._ended, child))
         except StartFailed:
@@ -227,19 +227,19 @@ class PythonPool:
         self._loop.watch(ours.fileno(), partial(self._heard, child))
         return child
 
-    def _order(self, node_id: str, limits: Mapping[str, int], fds: tuple[int, ...]) -> Order:
+    def _order(self, launch: Launch, fds: tuple[int, ...]) -> Order:
         setup = json.dumps({"path": self._options.python_path, "init": self._options.python_init})
         return Order(
             argv=(sys.executable, "-P", "-X", "faulthandler", "-c", _MAIN, setup),
             env={
                 **base_environment(account_of(None)),
-                "LEASEBEAT_NODE_ID": node_id,
+                "LEASEBEAT_NODE_ID": launch.node_id,
                 "LEASEBEAT_CHILD": f"{os.getpid()}.{next(self._numbers)}",
             },
             cwd="/",
             fds=fds,
             marks=("LEASEBEAT_NODE_ID", "LEASEBEAT_CHILD"),
-            limits=limits,
+            limits=self._leash.home.limits(launch.args),
             leashed=False,  # until it gets a job that is
             lease=False,
         )
@@ -266,7 +266,7 @@ class PythonPool:
             return
         self._read_all(child)
         most = self._options.python_recycle_runs
-        if answer["last"] or child.limits or (most and child.runs >= most):
+        if answer["last"] or child.single or (most and child.runs >= most):
             child.retired = True
         if job.stopped is not None:
             return  # the signal is on its way, and with it the child's end

@@ -23,7 +23,6 @@ from leasebeat.errors import LeasebeatError, StartFailed
 from leasebeat.executors import arguments, results, rules
 from leasebeat.executors.base import RESULT_BYTES, Done, Launch
 from leasebeat.executors.become import CAUSE_LEASH, CAUSE_START
-from leasebeat.executors.cgroup_home import limits_of
 from leasebeat.executors.environment import (
     MARKS,
     Account,
@@ -156,7 +155,7 @@ class ShellExecutor:
             marks=MARKS,
             user=user_of(account),
             leashed=launch.leashed,
-            limits=limits_of(args),
+            limits=self._leash.home.limits(args),
             leave=args.get("leftovers") == "leave",
         )
         return _Run(launch, done, account, result_path, order, output_fd)

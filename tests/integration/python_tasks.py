@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -172,6 +174,25 @@ def deep() -> list[object]:
     for _ in range(31):
         nested = [nested]
     return nested
+
+
+def misbehave(limit: int = 0) -> int:
+    os.umask(0)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    if limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    return os.getpid()
+
+
+def manners() -> list[object]:
+    """Its process, umask, whether SIGTERM reaches it, its limit of files, and /proc's word on new rights."""
+    umask = os.umask(0o077)
+    deaf = signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    deaf = deaf or signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    rights = "NoNewPrivs:\t1" in Path("/proc/self/status").read_text()
+    return [os.getpid(), umask, deaf, files, rights]
 
 
 def hoard() -> int:

@@ -134,6 +134,29 @@ def test_a_host_without_room_for_a_process_is_a_start_that_failed_with_the_kerne
         assert made.run("true").kind is OutcomeKind.SUCCEEDED
 
 
+@needs_cgroups
+@pytest.mark.fault(68)
+def test_no_row_widens_what_the_host_lets_its_tasks_use() -> None:
+    told = "cat /sys/fs/cgroup/pids$(sed -n 's/.*:pids://p' /proc/self/cgroup)/pids.max"
+    with bench(home=cgroup_home.find("auto", pids_max=30)) as made:
+        asked: list[dict[str, object]] = [{}, {"pids_max": 9}, {"pids_max": 900}]
+        said = [made.run(told, args).output for args in asked]
+    assert said == [b"30\n", b"9\n", b"30\n"]
+
+
+@needs_cgroups
+def test_python_tasks_under_the_limits_of_the_host_share_a_child() -> None:
+    with bench(home=cgroup_home.find("auto", memory_mb=100)) as made:
+        pool = open_executors(ExecutorOptions(), made.runtime, made.loop, made.leash)["python"]
+        said: list[str | None] = []
+        for _ in range(2):
+            made.start(launch(f"{python_tasks.__name__}:manners", kind="python"), pool)
+            said.append(made.next()[1].result)
+        made.start(launch(f"{python_tasks.__name__}:hoard", kind="python"), pool)
+        assert "the memory limit of 100 MB" in made.next()[1].reason
+    assert said[0] == said[1] is not None
+
+
 @contextmanager
 def shared(limits: dict[str, int], pids: list[int]) -> Generator[None]:
     """A cgroup with these processes in it; they go back where they came from in the end."""
@@ -175,7 +198,7 @@ def test_a_host_without_cgroups_refuses_what_asks_for_limits() -> None:
         said = made.shell.refuse(launch("true", {"memory_mb": 64, "pids_max": 5}).schedule)
     assert outcome.kind is OutcomeKind.START_FAILED
     where = '[node] cgroup is "off"'
-    assert said == f"args.memory_mb, args.pids_max: this host has no cgroup that could set it: {where}"
+    assert said == f"limit of memory_mb, pids_max: this host has no cgroup that could set it: {where}"
 
 
 def test_a_folder_that_is_no_cgroup_is_told(tmp_path: Path) -> None:

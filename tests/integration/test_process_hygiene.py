@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from leasebeat.executors.become import OOM_SCORE
+from leasebeat.executors.kinds import open_executors
+from leasebeat.executors.options import ExecutorOptions
 from leasebeat.model.run import OutcomeKind
+from tests.integration import python_tasks
 from tests.integration.executing import Bench, bench, carrying, launch, until
 
 STATE = "umask; ulimit -S -a; grep -E 'NoNewPrivs|Sig(Blk|Ign)' /proc/self/status; env | grep -c ^EVIL"
@@ -77,3 +82,35 @@ def test_worker_and_guardian_hold_no_more_descriptors_after_three_hundred_runs(s
 
 def descriptors(shells: Bench) -> int:
     return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in (os.getpid(), shells.leash.guardian_pid))
+
+
+@pytest.fixture
+def child() -> Iterator[Callable[..., Any]]:
+    """Runs functions of `python_tasks` in the one Python child there is; what they return."""
+    with bench() as made:
+        options = ExecutorOptions(python_processes=1)
+        pool = open_executors(options, made.runtime, made.loop, made.leash)["python"]
+
+        def run(name: str, **kwargs: object) -> Any:
+            args: dict[str, object] = {"kwargs": kwargs}
+            made.start(launch(f"{python_tasks.__name__}:{name}", args, kind="python"), pool)
+            return json.loads(made.next()[1].result or "null")
+
+        yield run
+
+
+@pytest.mark.fault(75)
+def test_a_python_task_leaves_the_next_one_in_its_child_neither_umask_nor_deafness(
+    child: Callable[..., Any],
+) -> None:
+    pid = child("misbehave")
+    assert child("manners")[:3] == [pid, 0o077, False]
+
+
+@pytest.mark.fault(75)
+def test_a_python_task_that_lowered_a_limit_takes_its_child_with_it(child: Callable[..., Any]) -> None:
+    before = child("manners")
+    assert child("misbehave", limit=50) == before[0]
+    after = child("manners")
+    assert after[0] != before[0]
+    assert after[1:] == before[1:] == [0o077, False, before[3], True]
