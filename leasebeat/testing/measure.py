@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from leasebeat.testing.redis_servers import RedisCluster, Sentinels
 from leasebeat.testing.servers import MariaDB, Redis
 from leasebeat.testing.trials import (
     burst,
@@ -36,7 +37,7 @@ MOST_CPU_PCT = 1.0
 MOST_UNEVEN_PCT = 10.0
 """The least busy node may have so much less of a fire's shards than the busiest one."""
 MOST_LATE_S = 1.0
-"""A fire may be opened so late while Redis is gone."""
+"""A fire may be opened so late, whatever becomes of Redis."""
 MOST_BEHIND_S = 2.0
 """A missed instant may begin so much after a newer one: three nodes take them at once."""
 
@@ -121,13 +122,26 @@ def _outage(ground: Ground) -> Figures:
 
 def _redis(ground: Ground) -> Figures:
     server, redis = ground.mariadb.mysql, ground.redis
-    gone = redis_faults.run(
-        ground.folder, server, redis, redis_faults.GONE, seconds=ground.lasting(60), per_s=500
-    )
-    rest = redis_faults.run(ground.folder, server, redis, redis_faults.ALL, seconds=2, per_s=100)
-    whole = all(window.whole for window in [*gone, *rest])
-    in_time = all(window.late_s <= MOST_LATE_S for window in gone)
-    return [window.line() for window in [*gone, *rest]], whole and in_time
+    gone = redis_faults.run(_new(ground), server, redis, redis_faults.GONE, ground.lasting(60), per_s=500)
+    found = redis_faults.run(_new(ground), server, redis, redis_faults.ALL, seconds=2, per_s=100)
+    lines = [window.line() for window in [*gone, *found]]
+    with Sentinels(ground.folder) as watched, RedisCluster(ground.folder) as cluster:
+        for name, first, url in (
+            ("Sentinel", watched.primary, watched.url),
+            ("Cluster", cluster.nodes[0], cluster.url),
+        ):
+            replaced = redis_faults.run(
+                _new(ground), server, first, redis_faults.REPLACED, seconds=10, per_s=100, url=url
+            )
+            lines += [f"{name}, {window.line()}" for window in replaced]
+            found += replaced
+    whole = all(window.whole for window in [*gone, *found])
+    return lines, whole and all(window.late_s <= MOST_LATE_S for window in [*gone, *found])
+
+
+def _new(ground: Ground) -> Path:
+    """A folder for one more fleet."""
+    return Path(tempfile.mkdtemp(dir=ground.folder))
 
 
 def _cron(ground: Ground) -> Figures:

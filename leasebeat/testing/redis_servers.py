@@ -144,33 +144,38 @@ class RedisSentinel(Server):
 
 
 class Sentinels:
-    """A primary, its replica, and three Sentinels with that password. A context manager, like a server.
+    """A primary, its replica, and three Sentinels. A context manager, like a server.
 
-    All of them talk by TLS, with that certificate and its key; tests may ask without.
+    With `tls`, a certificate and its key, all of them talk by TLS; tests may ask without. `password` is
+    the Sentinels'.
     """
 
-    def __init__(self, password: str, tls: tuple[Path, Path], parent: Path | None = None) -> None:
-        ports = [free_port() for _ in range(5)]
-        primary, replica, *self._ports = ports
-        self.primary = Redis(parent, options=tls_options(primary, *tls))
-        follow = ["--replicaof", f"{HOST} {primary}", "--repl-diskless-sync-delay", "0"]
-        self.replica = Redis(parent, options=[*tls_options(replica, *tls), *follow])
+    def __init__(
+        self, parent: Path | None = None, *, password: str = "", tls: tuple[Path, Path] | None = None
+    ) -> None:
+        self._password = password or None
+        self._tls = [free_port() for _ in range(5)] if tls else []
+        secured: list[list[str]] = [tls_options(port, *tls) for port in self._tls] if tls else [[]] * 5
+        self.primary = Redis(parent, options=secured[0])
+        watched = self._tls[0] if tls else self.primary.port
+        follow = ["--replicaof", f"{HOST} {watched}", "--repl-diskless-sync-delay", "0"]
+        self.replica = Redis(parent, options=[*secured[1], *follow])
+        lines = [f"requirepass {password}", f"sentinel sentinel-pass {password}"] if password else []
         self.sentinels = [
-            RedisSentinel(primary, parent, options=[*_as_lines(tls_options(port, *tls)), *_secured(password)])
-            for port in self._ports
+            RedisSentinel(watched, parent, options=[*_as_lines(options), *lines]) for options in secured[2:]
         ]
-        self._password = password
         self._stack = ExitStack()
 
     @property
     def places(self) -> str:
         """Where the Sentinels are, for `[redis] url`."""
-        return ",".join(f"{HOST}:{port}" for port in self._ports)
+        ports = self._tls[2:] or [sentinel.port for sentinel in self.sentinels]
+        return ",".join(f"{HOST}:{port}" for port in ports)
 
     @property
     def url(self) -> str:
         """For `[redis] url`."""
-        return f"rediss+sentinel://{self.places}/{SERVICE}"
+        return f"redis{'s' * bool(self._tls)}+sentinel://{self.places}/{SERVICE}"
 
     def _met(self) -> bool:
         """Whether the Sentinels know each other and the replica: before that they cannot fail over."""
@@ -196,10 +201,6 @@ class Sentinels:
 
 def _as_lines(options: Sequence[str]) -> list[str]:
     return [f"{name[2:]} {value}" for name, value in zip(options[::2], options[1::2], strict=True)]
-
-
-def _secured(password: str) -> list[str]:
-    return [f"requirepass {password}", f"sentinel sentinel-pass {password}"]
 
 
 def tls_options(port: int, certificate: Path, key: Path) -> list[str]:

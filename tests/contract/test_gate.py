@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -302,6 +304,49 @@ def is_busy(admin: redis.Redis) -> bool:
         return not admin.ping()
     except redis.ResponseError as problem:
         return "BUSY" in str(problem)
+
+
+@pytest.mark.fault(27)
+def test_a_redis_that_loads_its_data_is_left_out_until_it_has_it(
+    make_gate: MakeGate, eventually: Eventually
+) -> None:
+    slowly = ["--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024"]
+    with Redis(options=slowly) as server:
+        with redis.Redis(port=server.port) as client:
+            client.mset({f"key-{number}": "x" * 100 for number in range(500)})
+            client.save()
+        server.kill9()
+        starting = threading.Thread(target=server.start)
+        starting.start()
+        gate = make_gate(server.url)
+        eventually(lambda: "LOADING" in gate._problem)
+        starting.join()
+        eventually(lambda: gate.usable)
+
+
+@pytest.mark.fault(29)
+def test_a_host_without_a_descriptor_left_leaves_redis_out_until_it_has_one(
+    make_gate: MakeGate, admin: redis.Redis, eventually: Eventually
+) -> None:
+    gate = make_gate()
+    gate.ask([FIRE], "me")
+    admin.ping()  # it has its connection now
+    with no_descriptor_left():
+        admin.client_kill_filter(_type="normal", skipme=True)
+        assert "closed" in refusal(gate)
+        eventually(lambda: "Too many open files" in gate._problem)
+    eventually(lambda: gate.usable)
+
+
+@contextmanager
+def no_descriptor_left() -> Generator[None]:
+    """This process keeps those that it has, and gets no other."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.mark.fault(27)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from leasebeat.gate.redis import RedisGate
 from leasebeat.model.instant import SECOND
 from leasebeat.model.run import RunKey
 from leasebeat.runtime import SystemRuntime
+from leasebeat.store.url import StoreUrl
 from leasebeat.testing.redis_servers import RedisCluster, Sentinels, admin, tls_options
 from leasebeat.testing.servers import Redis, free_port
 from tests.certificates import certificate
+from tests.contract.store_bench import NODE, OTHER, START, MysqlBench, empty, opening
 
 NOON = 1_795_176_000_000_000
 PATIENCE_S = 0.9
@@ -45,7 +48,7 @@ def single(servers: object, authority: tuple[Path, Path]) -> Iterator[tuple[Redi
 
 @pytest.fixture(scope="module")
 def sentinels(servers: object, authority: tuple[Path, Path]) -> Iterator[Sentinels]:
-    with Sentinels("watchman", authority) as made:
+    with Sentinels(password="watchman", tls=authority) as made:
         yield made
 
 
@@ -267,8 +270,12 @@ def test_a_primary_of_a_cluster_that_dies_is_replaced(
 
 
 @pytest.mark.fault(20)
-def test_after_a_fail_over_a_fire_that_the_new_primary_never_heard_of_is_given_again(
-    sentinels: Sentinels, authority: tuple[Path, Path], make_gate: MakeGate, eventually: Eventually
+def test_after_a_fail_over_two_nodes_may_pass_the_gate_and_one_has_the_row(
+    sentinels: Sentinels,
+    authority: tuple[Path, Path],
+    make_gate: MakeGate,
+    mysql_accounts: dict[str, StoreUrl],
+    eventually: Eventually,
 ) -> None:
     gate = make_gate(by_tls(sentinels.url, authority))
     eventually(lambda: gate.usable)
@@ -277,10 +284,23 @@ def test_after_a_fail_over_a_fire_that_the_new_primary_never_heard_of_is_given_a
         client.execute_command(
             "CLIENT", "KILL", "TYPE", "replica"
         )  # else it reads what has been sent already
-    assert gate.ask(fires(700), "me") == [True] * 3
+    fire = RunKey(START, 1)
+    assert gate.ask([fire], NODE) == [True]
     sentinels.primary.kill9()
     sentinels.replica.thaw()
-    with pytest.raises(GateUnavailable):
-        gate.ask(fires(700), "me")
-    eventually(lambda: answers(gate, fires(701), "me"), FAILED_OVER_S)
-    assert gate.ask(fires(700), "you") == [True] * 3
+    assert not answers(gate, [fire], NODE)
+    eventually(lambda: answers(gate, fires(701), NODE), FAILED_OVER_S)
+    assert gate.ask([fire], OTHER) == [True]
+    with closing(empty_bench(mysql_accounts)) as bench:
+        version = bench.schedule(1)
+        claims = [bench.store.claim(node, START, [opening(version)]).count for node in (NODE, OTHER)]
+    assert claims == [1, 0]
+
+
+def empty_bench(accounts: dict[str, StoreUrl]) -> MysqlBench:
+    """A store without schedules and with two nodes."""
+    empty(accounts["owner"])
+    bench = MysqlBench(accounts["worker"], accounts["owner"])
+    bench.join(NODE)
+    bench.join(OTHER)
+    return bench

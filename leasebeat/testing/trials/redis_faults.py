@@ -1,7 +1,7 @@
 """Fires of every second on three workers, while Redis breaks in one way after the other.
 
-Worker `c` has a proxy before it: what happens to its way alone. Between two troubles the gates of all
-workers are usable again, so that each trouble is felt anew.
+With one server worker `c` has a proxy before it: what happens to its way alone. Between two troubles the
+gates of all workers are usable again, so that each trouble is felt anew.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from leasebeat.testing.redis_servers import Proxy, admin
 from leasebeat.testing.servers import HOST, Redis, free_port
 from leasebeat.testing.trials.burst import TASKS
 
-__all__ = ["ALL", "GONE", "SHORT", "Scene", "Trouble", "Window", "run"]
+__all__ = ["ALL", "GONE", "REPLACED", "SHORT", "Scene", "Trouble", "Window", "run"]
 
 READY_S = 30.0
 """How long a gate may take to be usable again: its pauses are up to 5 s, and this machine may be slow."""
@@ -44,7 +44,7 @@ FROM runs WHERE fire_at >= '{first}' AND fire_at < '{end}'
 class Scene:
     """What troubles may get their hands on."""
 
-    redis: Redis
+    redis: Redis  #: what takes writes, or some of them
     proxy: Proxy  #: on the way of worker `c`
 
 
@@ -77,7 +77,7 @@ class Window:
         missing, late = self.due - self.rows, f"latest {self.late_s:.3f} s, p99 {self.late_p99_s:.3f} s"
         return (
             f"{self.name}: {self.due} due, {self.rows} rows, {missing} missing, {self.ran_twice} ran twice,"
-            f" {late}, {self.by_audit} opened by the audit; {self.gates_lost} gates lost"
+            f" {late}, {self.by_audit} opened by the audit; {self.gates_lost} of 3 gates lost"
         )
 
 
@@ -148,6 +148,13 @@ def gone(scene: Scene) -> Generator[None]:
 
 
 @contextmanager
+def replaced(scene: Scene) -> Generator[None]:
+    """Killed for good: its replica takes its place, when those who watch have agreed on it."""
+    scene.redis.kill9()
+    yield
+
+
+@contextmanager
 def frozen(scene: Scene) -> Generator[None]:
     """Connections stay open and nothing answers."""
     scene.redis.freeze()
@@ -169,6 +176,19 @@ def read_only(scene: Scene) -> Generator[None]:
         client.replicaof(HOST, free_port())
         yield
         client.replicaof("NO", "ONE")
+
+
+@contextmanager
+def unsaved(scene: Scene) -> Generator[None]:
+    """-MISCONF: it was told to save itself, and cannot. Its file's name is that of a folder."""
+    (scene.redis.folder / "folder").mkdir()
+    with _configured(scene.redis, save="3600 1", dbfilename="folder"), admin(scene.redis) as client:
+        client.bgsave()
+        until(
+            lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", READY_S, "it cannot save"
+        )
+        yield
+        client.config_set("stop-writes-on-bgsave-error", "no")
 
 
 @contextmanager
@@ -269,25 +289,35 @@ SHORT: dict[str, Trouble] = {
 }
 """What fits into CI, by name."""
 
-ALL = SHORT | {"slow": slow, "locked": locked}
+ALL = SHORT | {"slow": slow, "locked": locked, "unsaved": unsaved}
 GONE: dict[str, Trouble] = {"gone": gone}
+REPLACED: dict[str, Trouble] = {"replaced": replaced}
 
 
 # --- the trial ------------------------------------------------------------------------------------
 
 
 def run(
-    folder: Path, server: MySQL, redis: Redis, troubles: dict[str, Trouble], seconds: int, per_s: int
+    folder: Path,
+    server: MySQL,
+    redis: Redis,
+    troubles: Mapping[str, Trouble],
+    seconds: int,
+    per_s: int,
+    url: str = "",
 ) -> list[Window]:
-    """`per_s` fires each second; each trouble lasts `seconds`. The first window and the last are calm."""
+    """`per_s` fires each second; each trouble lasts `seconds`. The first window and the last are calm.
+
+    `url` is how all workers reach Redis, where `redis` is but a part of it.
+    """
     evidence = folder / "keys"
     (folder / "burst_tasks.py").write_text(TASKS.format(path=str(evidence)))
-    evidence.touch()
+    evidence.write_text("")
     settings = {"node_slots": 4 * per_s, "node_python_isolation": "thread", "node_python_path": str(folder)}
     store, proxy = PrivateMysql(server), Proxy(redis.port)
     try:
-        with Fleet(folder, store, redis.url, node_beat_s=4, **settings) as fleet:
-            fleet.add("c", redis_url=proxy.url)
+        with Fleet(folder, store, url or redis.url, node_beat_s=4, **settings) as fleet:
+            fleet.add("c", redis_url=url or proxy.url)
             fleet.start("a", "b", "c")
             fleet.await_live("a", "b", "c")
             spans = _take_its_course(fleet, Scene(redis, proxy), troubles, seconds, per_s)
@@ -297,31 +327,47 @@ def run(
 
 
 Span = tuple[str, Instant, Instant, int]
-"""A name, the first instant, that after the last, and the gates that were lost."""
+"""A name, the first instant, that after the last, and how many workers left Redis out."""
 
 
 def _take_its_course(
-    fleet: Fleet, scene: Scene, troubles: dict[str, Trouble], seconds: int, per_s: int
+    fleet: Fleet, scene: Scene, troubles: Mapping[str, Trouble], seconds: int, per_s: int
 ) -> list[Span]:
-    first = fleet.next_second(3)
-    _insert(fleet, per_s, first)
-    at, spans = first + max(2, seconds // 6) * SECOND, list[Span]()
-    spans.append(("calm", first, at, 0))
-    for name, trouble in troubles.items():
-        # Between two instants, so that all fires of a window meet the trouble.
-        sleep_until(fleet.store, at - SECOND // 2)
+    end = fleet.next_second(3)
+    _insert(fleet, per_s, end)
+    sleep_until(fleet.store, end + max(1, seconds // 6) * SECOND)
+    spans, name = list[Span](), "at first"
+    for trouble_name, trouble in troubles.items():
+        at = _await_calm(fleet)
+        spans.append((name, end, at, 0))
         before, end = _said(fleet, "gate_lost"), at + seconds * SECOND
         with trouble(scene):
             sleep_until(fleet.store, end - SECOND // 2)
-        spans.append((name, at, end, sum((_said(fleet, "gate_lost") - before).values())))
-        until(lambda: _said(fleet, "gate_lost") == _said(fleet, "gate_ready"), READY_S, "the gates come back")
-        # The next one begins half a second before an instant, and not before now.
-        at = ((fleet.store.now() + SECOND // 2) // SECOND + 1) * SECOND
-        spans.append((f"after {name}", end, at, 0))
+        spans.append((trouble_name, at, end, len(_said(fleet, "gate_lost") - before)))
+        name = f"after {trouble_name}"
+    at = _await_calm(fleet)
+    spans.append((name, end, at, 0))
     fleet.store.rows(f"UPDATE schedules SET ends_at = '{utc(at)}'")
     sleep_until(fleet.store, at + SECOND)
     until(lambda: fleet.settled(at), 60, f"everything ends\n{fleet.tails()}")
     return spans
+
+
+def _await_calm(fleet: Fleet) -> Instant:
+    """Wait until all gates are usable, half a second before an instant; that instant.
+
+    So all fires of a window meet its trouble.
+    """
+
+    def calm() -> bool:
+        return _said(fleet, "gate_lost") == _said(fleet, "gate_ready")
+
+    while True:
+        until(calm, READY_S, f"the gates come back\n{fleet.tails()}")
+        at = ((fleet.store.now() + SECOND // 2) // SECOND + 1) * SECOND
+        sleep_until(fleet.store, at - SECOND // 2)
+        if calm():
+            return at
 
 
 def _insert(fleet: Fleet, per_s: int, first: Instant) -> None:
