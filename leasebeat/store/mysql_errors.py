@@ -120,6 +120,15 @@ def kind_of(problem: MySQLError) -> type[LeasebeatError]:
     return next((kind for codes, kind in _KINDS if code in codes), StoreError)
 
 
+_NO_LOGIN = 1045
+
+_NO_LOGIN_HINT = (
+    "check user and password of [store] url; on a new server an account without a name may stand before"
+    " yours, as root: DROP USER ''@'localhost'"
+)
+
+
 def words_of(problem: MySQLError) -> str:
-    """Number and text, as the server gave them."""
-    return " ".join(str(arg) for arg in problem.args)
+    """Number and text, as the server gave them, and what to do about a login that it refused."""
+    words = " ".join(str(arg) for arg in problem.args)
+    return f"{words}; {_NO_LOGIN_HINT}" if problem.args[:1] == (_NO_LOGIN,) else words

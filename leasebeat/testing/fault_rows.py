@@ -67,7 +67,7 @@ FAULTS: tuple[Fault, ...] = (
         7,
         _PROCESS,
         "Killed after a task's end, before its outcome is in the store",
-        "The outcome lies in a file of the host and is sent after a restart, if the lease still stands.",
+        "Nobody knows how it ended: `rerun` runs it again, `fail` and `finish` close it as `lost`.",
     ),
     Fault(
         8,
@@ -224,7 +224,8 @@ FAULTS: tuple[Fault, ...] = (
         40,
         _MYSQL,
         "A fail-over that loses committed rows",
-        "A host refuses to start what it has started before, and says so; other hosts cannot know.",
+        "What the new primary lacks is opened again.",
+        untested="what is missing is opened again by design; no host keeps a list of what it started",
     ),
     Fault(41, _MYSQL, "The URL leads to a replica", "It is refused at the start."),
     Fault(
@@ -253,7 +254,7 @@ FAULTS: tuple[Fault, ...] = (
         47,
         _MYSQL,
         "A login is refused (1045), for whatever reason",
-        "It is told with what to look at, and without any password.",
+        "It is told with what to look at, without any password; an account without a name is thought of.",
     ),
     Fault(
         48,

@@ -11,7 +11,7 @@ from leasebeat.testing.mysql import MySQL
 from leasebeat.testing.trials import deaths
 
 
-@pytest.mark.fault(1, 2, 4, 5, 6, 62)
+@pytest.mark.fault(1, 2, 4, 5, 6, 7, 8, 62)
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_death_at_any_step_loses_nothing_and_records_nothing_twice(

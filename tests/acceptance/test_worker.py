@@ -120,6 +120,7 @@ def test_sighup_and_sigusr1_are_answered_in_the_log_and_work_goes_on(fleet: Flee
     until(lambda: row(fleet) == ("succeeded", 1), 10, "the run ends")
 
 
+@pytest.mark.fault(86)
 def test_two_workers_share_one_sqlite_file(fleet: Fleet) -> None:
     started(fleet, "a")
     started(fleet, "b")

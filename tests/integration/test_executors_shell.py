@@ -260,7 +260,7 @@ def test_the_guardian_holds_no_secret_in_its_environment(monkeypatch: pytest.Mon
         assert Path(f"/proc/{made.leash.guardian_pid}/environ").read_bytes() == b"LANG=C.UTF-8\0"
 
 
-@pytest.mark.fault(75)
+@pytest.mark.fault(44, 75)
 def test_a_task_has_no_other_descriptors_than_the_three(shells: Bench) -> None:
     # The fourth is the folder that `ls` itself reads.
     assert shells.run("exec ls /proc/self/fd").output.split() == [b"0", b"1", b"2", b"3"]

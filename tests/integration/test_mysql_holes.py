@@ -66,6 +66,7 @@ def test_a1_a_claim_that_outlives_its_nodes_purge_is_taken_back(fleet: Fleet, wa
     assert fleet.store.mine(NODE, 0) == []
 
 
+@pytest.mark.fault(3)
 def test_a2_a_claim_that_commits_after_its_sender_gave_up_is_found_by_looking_again(
     fleet: Fleet, waiting: Waiting, wire: Wire
 ) -> None:
@@ -107,6 +108,7 @@ def test_a3_no_claim_waits_longer_than_a_lock_wait(fleet: Fleet) -> None:
     assert fleet.run(RunKey(now, versions[1].schedule_id)) is None  # nothing of it was applied
 
 
+@pytest.mark.fault(84)
 @pytest.mark.parametrize(
     "edit",
     [
@@ -322,6 +324,7 @@ def test_d8_of_a_take_back_and_a_late_finish_one_wins(fleet: Fleet, waiting: Wai
     assert [run.attempt for run in second.mine(OTHER, 0)] == [2]
 
 
+@pytest.mark.fault(8)
 def test_d8_a_lost_reply_of_a_finish_is_answered_by_the_row(fleet: Fleet, wire: Wire) -> None:
     versions, now = fleet.schedules(1), fleet.now()
     _, finisher = fleet.another(wire.url)

@@ -332,6 +332,7 @@ def test_silence_inside_a_transaction_means_that_nothing_was_applied(fleet: Flee
     until(lambda: fleet.hands("SELECT 1 FROM nodes WHERE running = 0 FOR UPDATE"))
 
 
+@pytest.mark.fault(3)
 def test_silence_after_commit_leaves_the_outcome_unknown(fleet: Fleet, wire: Wire) -> None:
     session, store = fleet.another(wire.url)
     fleet.join()

@@ -75,6 +75,7 @@ def python(script: str, bench: SqliteBench, node: str, *args: str) -> subprocess
     )
 
 
+@pytest.mark.fault(86)
 def test_processes_that_claim_the_same_fires_at_once_share_them_without_an_error(bench: SqliteBench) -> None:
     for schedule_id in range(1, SCHEDULES + 1):
         bench.schedule(schedule_id)
