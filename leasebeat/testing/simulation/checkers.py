@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from leasebeat.model.instant import SECOND, Instant, Micros, to_text
 from leasebeat.model.run import TRANSITIONS, RunKey, Status
+from leasebeat.testing.invariants import invariant
 from leasebeat.testing.simstore.base import NodeChange, RowChange, WatermarkMove
 from leasebeat.testing.simstore.tables import Run, RunChange
 from leasebeat.testing.simulation.calendars import instants_of, is_due
@@ -26,6 +27,7 @@ __all__ = ["CHECKERS", "Checker", "Evidence", "Violation", "check"]
 Checker = Callable[[Evidence], Iterable[Violation]]
 
 
+@invariant("I1")
 def one_row_per_fire(evidence: Evidence) -> Iterator[Violation]:
     """Promise 1: no key is inserted twice."""
     seen: set[RunKey] = set()
@@ -36,6 +38,7 @@ def one_row_per_fire(evidence: Evidence) -> Iterator[Violation]:
             seen.add(change.key)
 
 
+@invariant("I16")
 def allowed_transitions(evidence: Evidence) -> Iterator[Violation]:
     """Only what model/run.py allows."""
     allowed = {(was.value, status.value) for was, then in TRANSITIONS.items() for status in then}
@@ -47,6 +50,7 @@ def allowed_transitions(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("allowed transitions", what, change.at)
 
 
+@invariant("I2", "I6")
 def attempts_without_gaps(evidence: Evidence) -> Iterator[Violation]:
     """Each start is the next attempt, under a fence above the former one."""
     last: dict[RunKey, tuple[int, Instant]] = {}
@@ -63,6 +67,7 @@ def attempts_without_gaps(evidence: Evidence) -> Iterator[Violation]:
         last[change.key] = change.attempt, change.claimed_at or 0
 
 
+@invariant("I6")
 def late_writers_refused(evidence: Evidence) -> Iterator[Violation]:
     """Promise 3: an end is recorded by the attempt that holds the lease."""
     holder: dict[RunKey, tuple[str | None, int]] = {}
@@ -74,6 +79,7 @@ def late_writers_refused(evidence: Evidence) -> Iterator[Violation]:
         holder[change.key] = change.node_id, change.attempt
 
 
+@invariant("I2", "I5")
 def each_attempt_begins_once(evidence: Evidence) -> Iterator[Violation]:
     """A (run, attempt) is begun at most once, by whom the row names, not before its time."""
     begun: set[tuple[RunKey, int]] = set()
@@ -94,6 +100,7 @@ def each_attempt_begins_once(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation("no early start", f"{launch} began {early:g} s early", entry.at)
 
 
+@invariant("I4")
 def no_overlap(evidence: Evidence) -> Iterator[Violation]:
     """No two executions of a run, nor of a serial, at once: `finish` runs of lost nodes excepted."""
     running: dict[RunKey, TaskBegin] = {}
@@ -121,6 +128,7 @@ def no_overlap(evidence: Evidence) -> Iterator[Violation]:
                 serials[entry.serial] = entry
 
 
+@invariant("I8", "I9")
 def the_purged_run_nothing(evidence: Evidence) -> Iterator[Violation]:
     """Promises 4 and 5: only the silent are purged, and their leashed tasks are dead by then."""
     running: dict[str, dict[tuple[RunKey, int], TaskBegin]] = {}
@@ -140,6 +148,7 @@ def the_purged_run_nothing(evidence: Evidence) -> Iterator[Violation]:
                     yield Violation("work stops before the purge", what, entry.at)
 
 
+@invariant("I21")
 def slots_are_kept(evidence: Evidence) -> Iterator[Violation]:
     """No node runs more tasks than it has slots."""
     running: dict[str, int] = {}
@@ -164,6 +173,7 @@ def the_watermark_grows(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("the watermark obeys the term", what, move.at)
 
 
+@invariant("I11")
 def every_due_instant_has_a_row(evidence: Evidence) -> Iterator[Violation]:
     """Promise 2, by the definitions as they were committed."""
     moves = list(evidence.of(WatermarkMove))
@@ -195,6 +205,7 @@ def _surely_due(eras: Sequence[Era], after: Instant, until: Instant) -> Iterator
             yield instant
 
 
+@invariant("I13")
 def no_fire_is_invented(evidence: Evidence) -> Iterator[Violation]:
     """Each row of a trigger or the audit is an instant of a version that may have been in force."""
     eras = eras_of(evidence.of(RowChange), evidence.clock, evidence.seen)
@@ -216,6 +227,7 @@ def _told_off(run: Run, eras: Sequence[Era]) -> bool:
     return any(era.row is not None and is_due(era.row, run.key.fire_at) for era in eras)
 
 
+@invariant("I19")
 def edits_are_not_overtaken(evidence: Evidence) -> Iterator[Violation]:
     """Promise 6: what opens a run was the row as it stood when its statement began."""
     edits: dict[int, list[RowChange]] = {}
@@ -241,6 +253,7 @@ def _runs_as(evidence: Evidence, row: dict[str, object], version: int | None) ->
     )
 
 
+@invariant("I19")
 def tasks_run_their_version(evidence: Evidence) -> Iterator[Violation]:
     """A run executes the definition that its row names."""
     for begun in evidence.of(TaskBegin):
@@ -251,6 +264,7 @@ def tasks_run_their_version(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("tasks run their version", what, begun.at)
 
 
+@invariant("I17")
 def no_attempt_is_forgotten(evidence: Evidence) -> Iterator[Violation]:
     """When all has been quiet for long enough, what says that it runs is running in some process."""
     for run in evidence.rows.values():
@@ -261,6 +275,7 @@ def no_attempt_is_forgotten(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation("nothing is stuck", what)
 
 
+@invariant("I23")
 def the_fleet_heals(evidence: Evidence) -> Iterator[Violation]:
     """At the end every worker that runs is live, everybody else is gone, and the watermark follows."""
     live = frozenset(node.name for node in evidence.nodes.values() if node.state == "live")
@@ -271,6 +286,7 @@ def the_fleet_heals(evidence: Evidence) -> Iterator[Violation]:
         yield Violation("the fleet heals", f"the watermark stands at {to_text(moves[-1].new)}")
 
 
+@invariant("I17")
 def take_overs_are_in_time(evidence: Evidence) -> Iterator[Violation]:
     """Promise 4: within a lease and a little, where nothing disturbed the others."""
     beats: dict[str, Instant] = {}
@@ -299,6 +315,7 @@ def _longest_calm(evidence: Evidence, begin: Instant, end: Instant) -> int:
     return max(longest, end - since)
 
 
+@invariant("I20")
 def nobody_is_taken_over_for_ever(evidence: Evidence) -> Iterator[Violation]:
     """A run taken over twice without an outcome is closed; under fail and finish it may never have begun."""
     for run in evidence.rows.values():
@@ -308,6 +325,7 @@ def nobody_is_taken_over_for_ever(evidence: Evidence) -> Iterator[Violation]:
             )
 
 
+@invariant("I20")
 def what_may_not_run_again_does_not(evidence: Evidence) -> Iterator[Violation]:
     """`on_node_loss` fail or finish: a task that had begun has no successor for the loss of its node."""
     begun: set[tuple[RunKey, int]] = set()
@@ -345,6 +363,7 @@ def skips_have_a_reason(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("skips have a reason", what, change.at)
 
 
+@invariant("I12")
 def fires_open_in_time(evidence: Evidence) -> Iterator[Violation]:
     """Where nothing disturbs, the audit has nothing to open."""
     if not evidence.calm_links:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from leasebeat.model.instant import SECOND, Instant, Micros
 from leasebeat.model.run import RunKey
 from leasebeat.store.base import CLAIM_REACH
+from leasebeat.testing.invariants import invariant
 from leasebeat.testing.simstore.base import RowChange
 from leasebeat.testing.simstore.tables import Run, RunChange
 from leasebeat.testing.simulation.evidence import Evidence, Violation, key_of
@@ -22,6 +23,7 @@ LOCKED: Micros = 15 * SECOND
 """No statement holds a row for longer."""
 
 
+@invariant("I21")
 def lanes_keep_their_size(evidence: Evidence) -> Iterator[Violation]:
     """Tasks of a lane that run at once; those that outlive a lost node (`finish`) excepted."""
     running: dict[str, dict[tuple[RunKey, int], TaskBegin]] = defaultdict(dict)

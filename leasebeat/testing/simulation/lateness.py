@@ -10,6 +10,7 @@ from typing import Any
 from leasebeat.model.instant import SECOND, Instant, Micros, to_text
 from leasebeat.model.run import RunKey
 from leasebeat.store.base import CLAIM_REACH
+from leasebeat.testing.invariants import invariant
 from leasebeat.testing.simstore.base import WatermarkMove
 from leasebeat.testing.simstore.tables import Run, RunChange
 from leasebeat.testing.simulation.calendars import instants_of
@@ -23,6 +24,7 @@ UNDER_WAY: Micros = 15 * SECOND
 """A row may be written so long after it was judged."""
 
 
+@invariant("I14", "I15")
 def catch_ups_are_judged_by_misfire(evidence: Evidence) -> Iterator[Violation]:
     """Where the watermark was long behind: once, all or skip; elsewhere every instant is opened."""
     watermark: Instant | None = None
@@ -104,6 +106,7 @@ def jitter_is_kept(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("jitter", what, change.at)
 
 
+@invariant("I20")
 def nothing_starts_before_it_is_ready(evidence: Evidence) -> Iterator[Violation]:
     """Jitter, retry delays and spread starts are waited for."""
     ready: dict[RunKey, Instant] = {}

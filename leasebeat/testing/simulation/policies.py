@@ -12,6 +12,7 @@ from typing import Any
 
 from leasebeat.model.instant import SECOND, Instant, Micros
 from leasebeat.model.run import RunKey
+from leasebeat.testing.invariants import invariant
 from leasebeat.testing.simstore.base import NodeChange, Replaced
 from leasebeat.testing.simstore.tables import NodeRow, Run, RunChange
 from leasebeat.testing.simulation.checkers import Checker
@@ -36,6 +37,7 @@ States = dict[str, list[tuple[Instant, str]]]
 """Of each node, since when it was what."""
 
 
+@invariant("I4")
 def open_runs_of_a_serial(evidence: Evidence) -> Iterator[Violation]:
     """Skip: one. Wait: one, and one that waits. (Runs by hand and those of a catch-up form a line.)"""
     most = {"skip": 1, "wait": 2}
@@ -97,6 +99,7 @@ def the_newest_replaces(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation("overlap = replace", what, change.at)
 
 
+@invariant("I11")
 def fires_are_whole(evidence: Evidence) -> Iterator[Violation]:
     """A fire has all its shards, by one statement, or none; they are dealt evenly."""
     fires: dict[tuple[Instant, int], list[Run]] = defaultdict(list)

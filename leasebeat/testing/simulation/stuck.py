@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 from leasebeat.model.instant import SECOND, to_text
+from leasebeat.testing.invariants import invariant
 from leasebeat.testing.simstore.tables import NodeRow, Run
 from leasebeat.testing.simulation.evidence import Evidence, Violation, key_of
 
 
+@invariant("I17")
 def nothing_is_stuck(evidence: Evidence) -> Iterator[Violation]:
     """A queued run waits for its serial, its lane, a slot, a node that serves its queue, or a person."""
     yard = _Yard(evidence)
