@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "coordination": GROUND | {"coordination"},
     "executors": GROUND | {"executors", "context"},
     "alerts": GROUND | {"alerts"},
+    "journal": GROUND | {"journal"},
     # The node knows ports only: that is what lets the simulation drive it.
     "node": (GROUND - {"settings"}) | PORTS | {"triggers", "node", "executors.rules"},
     # What became of an instant, from rows alone.
