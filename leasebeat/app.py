@@ -21,6 +21,8 @@ from leasebeat.coordinators import agree, open_coordinator
 from leasebeat.errors import Refused, SettingsError, StoreError, StoreUnfit
 from leasebeat.executors.base import Executor
 from leasebeat.gate.base import Gate, OpenGate
+from leasebeat.journal.base import Journal, MemoryJournal
+from leasebeat.journal.file import FileJournal
 from leasebeat.logs import event
 from leasebeat.model.node import NodeFacts
 from leasebeat.node.audit import AuditConfig
@@ -186,6 +188,7 @@ class _Worker:
                 coordinator=coordinator,
                 executors=self.executors,
                 leash=leash,
+                journal=self._open_journal(installation),
                 is_gone=lambda other: other.id == leash.predecessor and host.is_this_host(other, facts),
                 joined=leash.sign,
                 usage=host.usage(),
@@ -276,6 +279,18 @@ class _Worker:
         )
         self.executors = open_executors(options, self.runtime, loop, leash, _redis(self.settings))
         self._closers.extend(executor.close for executor in self.executors.values())
+
+    def _open_journal(self, installation: str) -> Journal:
+        """Only now, with the lock file held: whoever wrote to it before is gone."""
+        folder, stem = host.state_dir(self.settings), host.lock_name(self.settings.node.name)
+        try:
+            journal = FileJournal(folder, f"{stem.removesuffix('.lock')}.{installation[:16]}", self.runtime)
+        except OSError as problem:
+            advice = "outcomes and starts of this host will not survive its worker"
+            event("ERROR", "journal_failed", f"the journal cannot be opened: {advice}", error=problem)
+            return MemoryJournal()
+        self._closers.append(journal.close)
+        return journal
 
     def _start_guardian(self, leash: GuardianLeash) -> None:
         """A second worker of the same name on this host waits until the first and its guardian are gone."""

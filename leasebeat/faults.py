@@ -17,8 +17,17 @@ from leasebeat.errors import SettingsError
 VARIABLE = "LEASEBEAT_TEST_FAULT"
 PRIVATE = "private-"
 
-POINTS = ("after_tick", "after_gate", "after_insert", "after_start", "after_task", "before_update")
-"""Before and after SET NX, after the INSERT, after the task's start, after its end, before the UPDATE."""
+POINTS = (
+    "after_tick",
+    "after_gate",
+    "after_insert",
+    "after_start",
+    "after_task",
+    "before_update",
+    "after_update",
+)
+"""Before and after SET NX, after the INSERT, after the task's start, after its end,
+before the UPDATE that records it, and after it."""
 
 _armed: dict[str, int] = {}
 

@@ -72,6 +72,10 @@ class Lines:
         os.close(self._fd)
         self._fd, self._torn = fd, False
 
+    def clear(self) -> None:
+        """Let it hold nothing."""
+        os.ftruncate(self._fd, 0)
+
     def close(self) -> None:
         """No more of it."""
         os.close(self._fd)

@@ -69,6 +69,7 @@ class ReasonCode(StrEnum):
     DRAIN = "drain"  #: handed back or lost: its node was shut down
     NODE_LOST = "node_lost"  #: lost or taken over: its node was purged or left
     LEASE_LOST = "lease_lost"  #: lost or handed back: its node could not renew its lease
+    ALREADY_STARTED = "already_started"  #: lost: its host had started it before, and the store forgot
     SCHEDULE_DELETED = "schedule_deleted"  #: killed: its schedule is gone
 
 

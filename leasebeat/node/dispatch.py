@@ -11,8 +11,9 @@ from typing import cast
 from leasebeat import faults
 from leasebeat.errors import LeasebeatError, StoreError
 from leasebeat.executors.base import Executor, Launch, Leash
+from leasebeat.journal.base import Start
 from leasebeat.logs import MOST_LINES, event
-from leasebeat.model.instant import Instant
+from leasebeat.model.instant import SECOND, Instant
 from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode, RunKey, key_text
 from leasebeat.model.schedule import Schedule
 from leasebeat.node.catalog import Catalog
@@ -24,6 +25,10 @@ from leasebeat.store.base import Candidate, Store, UpstreamRun
 
 ANSWER_S = 6.0
 """An older answer of the store is not acted on: twice the longest time-out of a statement."""
+
+
+_REMEMBERED = 86_400 * SECOND
+"""What was started longer ago may be asked for again, by a backfill; younger rows are never deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Dispatch:
         self._executors = executors
         self._leash = leash
         self._outbox = outbox
+        self._journal = outbox.journal
         self._grace_s = grace_s
         self._outputs = outputs
         self._lock = runtime.lock()
@@ -153,7 +159,8 @@ class Dispatch:
             return 0
         upstreams = self._read(grants)
         admitted = [held for grant in grants if (held := self._admit(grant, upstreams)) is not None]
-        ready = self._may_begin(admitted)
+        ready = self._may_begin([held for held in admitted if self._is_new(held)])
+        self._journal.started([_start(held.launch) for held in ready])
         burst = len(ready) > MOST_LINES
         for held in ready:
             self._begin(held, told=not burst)
@@ -215,6 +222,25 @@ class Dispatch:
             self._cannot_start(launch, problem)
             return None
         return held
+
+    def _is_new(self, held: Held) -> bool:
+        """Whether this host has not begun that attempt before, under a claim that the store knows no more.
+
+        A server that lost commits opens a fire again whose task has run. Here it ends as lost,
+        and not in the queue: another host would run it a second time. `retry` is the way to have it run.
+        """
+        launch = held.launch
+        known = self._journal.start_of(launch.key)
+        if known is None or known.attempt < launch.attempt or launch.fence - known.fence > _REMEMBERED:
+            return True
+        why = (
+            f"this host started attempt {known.attempt} before: the store's server has lost commits,"
+            " or the row was deleted"
+        )
+        event("ERROR", "already_started", f"not started again: {why}", key=launch.key_text)
+        self._journal.started([_start(launch)])  # so that a retry, the next attempt, is new
+        self.done(launch, Outcome(OutcomeKind.LOST, None, ReasonCode.ALREADY_STARTED, why))
+        return False
 
     def _may_begin(self, admitted: Sequence[Held]) -> list[Held]:
         """Those that may start now. What must not be started twice has its start written first."""
@@ -300,7 +326,7 @@ class Dispatch:
         lapsed = lease.lapses != held.lapses or not lease.holds()
         if lapsed and outcome.reason_code == ReasonCode.SIGNAL and held.launch.leashed:
             outcome = replace(outcome, kind=OutcomeKind.LOST, reason="killed when the node's lease was lost")
-        if outcome.kind != OutcomeKind.LOST:
+        if outcome.kind != OutcomeKind.LOST or outcome.reason_code == ReasonCode.ALREADY_STARTED:
             return outcome
         code = ReasonCode.DRAIN if self._draining and not lapsed else ReasonCode.LEASE_LOST
         return replace(
@@ -330,6 +356,10 @@ class Dispatch:
         self._draining = True
         for launch_id in self.running():
             self.kill(launch_id, OutcomeKind.LOST, grace_s)
+
+
+def _start(launch: Launch) -> Start:
+    return Start(launch.key, launch.attempt, launch.fence)
 
 
 def _overrides(grant: Grant) -> dict[str, object]:

@@ -1,4 +1,7 @@
-"""Recording how attempts ended, in batches that form by themselves."""
+"""Recording how attempts ended, in batches that form by themselves.
+
+executor -> outbox, fresh -> the journal's writer -> outbox, written -> finish -> the store
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from dataclasses import replace
 
 from leasebeat import faults
 from leasebeat.errors import Busy, Duplicate, StoreError, Unavailable, Unknown
+from leasebeat.journal.base import Ended as Outcome
+from leasebeat.journal.base import Journal
 from leasebeat.logs import event
 from leasebeat.model.run import RunKey
 from leasebeat.node.loop import AT_ONCE, WOKEN_S, Turn
@@ -18,16 +23,37 @@ Ended = Callable[[Sequence[FinishRow]], None]
 
 
 class Outbox:
-    """Outcomes that the store has not confirmed yet, in the order in which they came."""
+    """Outcomes that the store has not confirmed yet, in the order in which they came.
 
-    def __init__(self, runtime: Runtime) -> None:
+    It begins with those of a former worker of this name, which the journal had kept.
+    """
+
+    def __init__(self, runtime: Runtime, journal: Journal) -> None:
+        self.journal = journal
         self.waiter = runtime.waiter()
-        self._rows: deque[tuple[str, FinishRow]] = deque()
+        self.writer = runtime.waiter()
+        self._fresh: deque[Outcome] = deque()
+        self._rows: deque[Outcome] = deque(journal.left())
 
     def put(self, node_id: str, row: FinishRow) -> None:
         """Add one, ended while this node was `node_id`. From any thread."""
-        self._rows.append((node_id, row))
+        self._fresh.append(Outcome(node_id, row))
+        self.writer.wake()
+
+    def fresh(self) -> list[Outcome]:
+        """Those that the journal does not have yet. Only its writer asks."""
+        return list(self._fresh)
+
+    def written(self, outcomes: Sequence[Outcome]) -> None:
+        """The journal has these, the oldest fresh ones: they may go to the store."""
+        self._rows.extend(outcomes)
+        for _ in outcomes:  # after they are among the others: a drain that counts finds them twice, not gone
+            self._fresh.popleft()
         self.waiter.wake()
+
+    def holds(self, node_id: str) -> bool:
+        """Whether something that ended under that id waits for the store."""
+        return any(outcome.node_id == node_id for outcome in [*self._rows, *self._fresh])
 
     def peek(self, limit: int) -> tuple[str, list[FinishRow]]:
         """The oldest ones that ended under one node id, at most `limit`. Only the finish service asks."""
@@ -46,13 +72,32 @@ class Outbox:
         """Forget the oldest `count`: the store has answered for them."""
         for _ in range(count):
             self._rows.popleft()
+        self.journal.recorded(count)
 
     def replace_first(self, row: FinishRow) -> None:
         """Put `row` in the place of the oldest."""
-        self._rows[0] = (self._rows[0][0], row)
+        self._rows[0] = Outcome(self._rows[0].node_id, row)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._fresh) + len(self._rows)
+
+
+class Keep:
+    """The service that writes outcomes to the journal. Not the finish itself: that may wait for the store."""
+
+    name = "keep"
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.waiter = outbox.writer
+        self._outbox = outbox
+
+    def run_once(self) -> Turn:
+        """Write what is there, in one piece."""
+        outcomes = self._outbox.fresh()
+        if outcomes:
+            self._outbox.journal.ended(outcomes)
+            self._outbox.written(outcomes)
+        return Turn(WOKEN_S, len(outcomes))
 
 
 class Finish:
@@ -97,6 +142,7 @@ class Finish:
                 raise
             self._poisoned(rows, problem)
             return AT_ONCE
+        faults.point("after_update")
         self._limit = min(BATCH, 2 * self._limit)
         self._outbox.drop(len(rows))
         self._forget([(row.key, row.attempt) for row in rows])

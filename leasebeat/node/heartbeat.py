@@ -17,6 +17,7 @@ from leasebeat.executors.base import Leash
 from leasebeat.logs import event
 from leasebeat.model.node import Member, NodeFacts, Vitals
 from leasebeat.node.dispatch import Dispatch
+from leasebeat.node.finish import Outbox
 from leasebeat.node.loop import Turn
 from leasebeat.node.standing import Standing
 from leasebeat.runtime import Runtime
@@ -38,6 +39,7 @@ class Heartbeat:
         standing: Standing,
         coordinator: Coordinator,
         dispatch: Dispatch,
+        outbox: Outbox,
         is_gone: Callable[[NodeFacts], bool],
         vitals: Callable[[], Vitals],
     ) -> None:
@@ -47,6 +49,7 @@ class Heartbeat:
         self._standing = standing
         self._coordinator = coordinator  # the membership's; it has no row to look for before the join
         self._dispatch = dispatch
+        self._outbox = outbox
         self._is_gone = is_gone
         self._vitals = vitals
         self._told_taken = False
@@ -90,7 +93,9 @@ class Heartbeat:
             return Turn(_SOON_S)
         member, facts = known
         # Or it is this very process, and the reply to an earlier join was lost: nothing ran under that id.
-        if self._is_gone(facts) or _process(facts) == _process(self._standing.facts):
+        gone = self._is_gone(facts) or _process(facts) == _process(self._standing.facts)
+        # First what it had ended, from the journal: a purged node's runs are taken back, and run again.
+        if gone and not self._outbox.holds(member.id):
             self._coordinator.evict(name)
             self._store.purge(member.id, member.beat_seq, watched=False)
             event(
@@ -99,6 +104,8 @@ class Heartbeat:
             return Turn(0.0)
         if self._stood_still(member):
             return Turn(0.0)
+        if gone:
+            return Turn(_SOON_S)
         if not self._told_taken:
             self._told_taken = True
             where = f"host {facts.host}, pid {facts.pid}"

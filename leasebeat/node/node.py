@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from leasebeat.coordination.base import Coordinator
+from leasebeat.errors import StoreError
 from leasebeat.executors.base import Executor, Leash
 from leasebeat.gate.base import Gate
+from leasebeat.journal.base import Journal, MemoryJournal
 from leasebeat.logs import MOST_LINES, event
 from leasebeat.model.instant import Instant
 from leasebeat.model.node import Member, NodeFacts, Vitals
@@ -22,7 +24,7 @@ from leasebeat.node.clock import StoreClock
 from leasebeat.node.dispatch import Dispatch
 from leasebeat.node.drain import Drain
 from leasebeat.node.due import Due
-from leasebeat.node.finish import Finish, Outbox
+from leasebeat.node.finish import Finish, Keep, Outbox
 from leasebeat.node.follow import Follow, Graphs
 from leasebeat.node.heartbeat import Heartbeat, Watchdog
 from leasebeat.node.lease import Lease
@@ -76,6 +78,7 @@ class Ports:
     executors: Mapping[str, Executor]
     leash: Leash
     is_gone: Callable[[NodeFacts], bool]  #: whether a node of this host is provably dead
+    journal: Journal = field(default_factory=MemoryJournal)
     joined: Callable[[str], None] = lambda _: None  #: called with the node's id after each join
     usage: Callable[[], tuple[float, int]] = lambda: (0.0, 0)  #: CPU %, bytes of memory
     tell: Callable[[Notice], None] = lambda _: None
@@ -97,28 +100,25 @@ class Node:
         self.lease = Lease(runtime, ports.leash, config.facts.beat_s)
         self.standing = standing = Standing(config.facts, clock, self.lease)
         self.catalog = catalog = Catalog(runtime, store)
-        self.outbox = outbox = Outbox(runtime)
+        self.outbox = outbox = Outbox(runtime, ports.journal)
         grace_s, drain_s = config.kill_grace_s, config.drain_s
         self.dispatch = dispatch = Dispatch(
             runtime, store, standing, catalog, ports.executors, ports.leash, outbox, grace_s, config.outputs
         )
         self.pull = Pull(runtime, store, standing, dispatch, config.audit.catch_up_per_s)
-        dispatch.freed = self.pull.slot_freed
         graphs = Graphs(catalog)
         self.follow = Follow(runtime, store, gate, standing, catalog, graphs, self.pull)
         self.finish = Finish(store, outbox, dispatch.forget, self._runs_ended, self._requeued)
+        self.keep = Keep(outbox)
         claimer = Claimer(store, gate, standing, catalog, dispatch, self._queued)
         self.due = Due(runtime, standing, catalog, claimer)
         self.heartbeat = Heartbeat(
-            runtime, store, standing, coordinator, dispatch, ports.is_gone, self._vitals
+            runtime, store, standing, coordinator, dispatch, outbox, ports.is_gone, self._vitals
         )
-        self.heartbeat.joined = self._joined
         self.watchdog = Watchdog(runtime, standing, dispatch, ports.leash)
-        self.lease.changed = self._lease_changed
         self.purge = Purge(
             runtime, store, gate, standing, coordinator, catalog, self._node_purged, self._run_lost
         )
-        coordinator.bind(self.lease, self.purge.waiter.wake, self._tune)
         self.membership = Membership(
             runtime, store, gate, standing, coordinator, catalog, dispatch, self.pull, self.purge.waiter
         )
@@ -141,10 +141,18 @@ class Node:
         self.drain = Drain(
             runtime, store, standing, coordinator, dispatch, outbox, drain_s, grace_s, self.stop
         )
+        self._introduce()
+
+    def _introduce(self) -> None:
+        """Who calls whom when something happens."""
+        self.dispatch.freed = self.pull.slot_freed
+        self.heartbeat.joined = self._joined
+        self.lease.changed = self._lease_changed
+        self._ports.coordinator.bind(self.lease, self.purge.waiter.wake, self._tune)
         self.membership.draining = self.drain.request
         self.membership.ended = self.follow.hint
         self.membership.foreign = self._under_another_coordinator
-        catalog.listen(self._problems)
+        self.catalog.listen(self._problems)
 
     @property
     def services(self) -> tuple[Service, ...]:
@@ -155,6 +163,7 @@ class Node:
             self.membership,
             self.due,
             self.pull,
+            self.keep,
             self.finish,
             self.follow,
             self.purge,
@@ -168,9 +177,19 @@ class Node:
 
     def start(self) -> None:
         """Start a thread for each service."""
+        if len(self.outbox):
+            self._learn_names()
         for service in self.services:
             loop = Loop(service, self._ports.runtime, lambda: self._stopped)
             self._tasks.append(self._ports.runtime.start(service.name, loop.run))
+
+    def _learn_names(self) -> None:
+        """Outcomes of a former worker are told at once, by the names of their schedules."""
+        event("INFO", "outcomes_left", "a former worker's outcomes are recorded first", runs=len(self.outbox))
+        try:
+            self.catalog.refresh()
+        except StoreError as problem:
+            event("WARNING", "names_unknown", "their schedules cannot be read yet", error=problem)
 
     def stop(self) -> None:
         """Let all services end after their present turn: after a drain, or when nothing matters any more."""

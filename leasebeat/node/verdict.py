@@ -88,6 +88,8 @@ def _again(held: Held, outcome: Outcome, schedule: Schedule) -> tuple[bool, Micr
 
 
 def _goes_back(held: Held, outcome: Outcome, schedule: Schedule) -> bool:
+    if outcome.reason_code == ReasonCode.ALREADY_STARTED:  # elsewhere it would run a second time, too
+        return False
     if held.started_at is None:  # nothing of it ever ran
         return True
     if outcome.reason_code == ReasonCode.DRAIN:

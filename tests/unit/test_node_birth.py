@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from leasebeat.coordination.store import StoreCoordinator
+from leasebeat.journal.base import MemoryJournal
 from leasebeat.model.instant import from_seconds
 from leasebeat.model.node import NodeFacts, NodeState, Vitals
+from leasebeat.model.run import RunKey
 from leasebeat.node.clock import StoreClock
+from leasebeat.node.finish import Keep, Outbox
 from leasebeat.node.heartbeat import Heartbeat
 from leasebeat.node.lease import Lease
 from leasebeat.node.standing import Standing
+from leasebeat.store.rows import FinishRow
 from leasebeat.store.sql import SqlStore
 from leasebeat.store.sqlite import SqliteSession, create
 from leasebeat.testing.manual import ManualRuntime
@@ -53,12 +57,14 @@ class Birth:
         self.store = SqlStore(session)
         lease = Lease(self.runtime, Leash(), FACTS.beat_s)
         self.standing = Standing(FACTS, StoreClock(self.runtime), lease)
+        self.outbox = Outbox(self.runtime, MemoryJournal())
         self.heartbeat = Heartbeat(
             self.runtime,
             self.store,
             self.standing,
             StoreCoordinator(),
             NothingRuns(),  # type: ignore[arg-type]
+            self.outbox,
             lambda _: gone,
             Vitals,
         )
@@ -84,6 +90,27 @@ def test_a_predecessor_that_is_provably_gone_is_purged_at_once(tmp_path: Path):
     birth = Birth(tmp_path / "store.db", gone=True)
     birth.store.join(FORMER)
     assert birth.turns_until_joined(5) == 2
+
+
+def test_a_predecessor_is_purged_only_after_its_outcomes_were_recorded(tmp_path: Path):
+    birth = Birth(tmp_path / "store.db", gone=True)
+    birth.store.join(FORMER)
+    birth.outbox.put(FORMER.id, FinishRow(RunKey(1, 1), 1, "succeeded"))
+    Keep(birth.outbox).run_once()
+    assert birth.turns_until_joined(20) == 20
+    birth.outbox.drop(1)
+    assert birth.turns_until_joined(5) == 2
+
+
+def test_outcomes_that_the_store_never_takes_delay_a_purge_by_a_lease_only(tmp_path: Path):
+    birth = Birth(tmp_path / "store.db", gone=True)
+    birth.store.join(FORMER)
+    birth.outbox.put(FORMER.id, FinishRow(RunKey(1, 1), 1, "succeeded"))
+    Keep(birth.outbox).run_once()
+    began = birth.runtime.now
+    birth.turns_until_joined(1000)
+    assert birth.standing.node_id is not None
+    assert birth.runtime.now - began >= 30
 
 
 def test_without_any_other_node_a_silent_namesake_is_watched_for_a_lease_and_then_purged(birth: Birth):

@@ -3,10 +3,11 @@
 import pytest
 
 from leasebeat.errors import DefinitionError, Unavailable
+from leasebeat.journal.base import MemoryJournal
 from leasebeat.model.instant import SECOND
 from leasebeat.model.run import RunKey
 from leasebeat.node.clock import StoreClock
-from leasebeat.node.finish import Outbox
+from leasebeat.node.finish import Keep, Outbox
 from leasebeat.node.judge import judge
 from leasebeat.node.loop import Loop, Turn
 from leasebeat.store.base import FinishRow
@@ -179,9 +180,32 @@ def row(n: int) -> FinishRow:
 
 
 def test_the_outbox_gives_batches_of_one_node_id_in_order():
-    outbox = Outbox(ManualRuntime())
+    outbox = Outbox(ManualRuntime(), MemoryJournal())
     for n, node in enumerate("aab"):
         outbox.put(node, row(n))
+    Keep(outbox).run_once()
     assert outbox.peek(10) == ("a", [row(0), row(1)])
     outbox.drop(2)
     assert outbox.peek(10) == ("b", [row(2)])
+
+
+def test_an_outcome_goes_to_the_store_only_after_the_journal_has_it():
+    journal = MemoryJournal()
+    outbox = Outbox(ManualRuntime(), journal)
+    outbox.put("a", row(0))
+    assert outbox.peek(10) == ("", [])
+    assert len(outbox) == 1
+    Keep(outbox).run_once()
+    assert [(outcome.node_id, outcome.row) for outcome in journal.left()] == [("a", row(0))]
+    assert outbox.peek(10) == ("a", [row(0)])
+
+
+def test_what_the_store_has_confirmed_is_not_kept_any_more():
+    journal = MemoryJournal()
+    outbox = Outbox(ManualRuntime(), journal)
+    for n in range(2):
+        outbox.put("a", row(n))
+    Keep(outbox).run_once()
+    outbox.drop(1)
+    assert [outcome.row for outcome in journal.left()] == [row(1)]
+    assert Outbox(ManualRuntime(), journal).peek(10) == ("a", [row(1)])

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 
 from leasebeat.coordination.store import StoreCoordinator
 from leasebeat.executors.base import Launch
+from leasebeat.journal.base import MemoryJournal
 from leasebeat.model.instant import SECOND, Instant, Micros
 from leasebeat.model.node import LEASE_BEATS, NodeFacts
 from leasebeat.model.run import Outcome, OutcomeKind, ReasonCode, RunKey
@@ -89,6 +90,7 @@ class Machine:
         self.link: StoreLink | None = None
         self.guardian: Guardian | None = None
         self.runtime: SimRuntime | None = None
+        self.journal = MemoryJournal()  #: on its disk: it outlives the worker
 
     @property
     def up(self) -> bool:
@@ -129,6 +131,7 @@ class Machine:
                 executors={"shell": executor, "python": executor, "http": executor},
                 leash=SimLeash(guardian),
                 is_gone=world.is_gone,
+                journal=self.journal,
             ),
         )
         world.note("boot", process.name)
