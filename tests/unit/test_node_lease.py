@@ -146,3 +146,54 @@ def test_the_purge_comes_later_than_the_end_of_trust_by_the_margin():
     assert coordinator.dead(130.0)
     runtime.now = 128.5
     assert not lease.holds()
+
+
+def held(runtime: ManualRuntime, leash: Leash) -> Lease:
+    """A lease that ZooKeeper vouches for until 1004, a beat until 1028.5."""
+    lease = Lease(runtime, leash, beat_s=10)
+    lease.vouch(1004.0)
+    lease.begin(1000.0)
+    return lease
+
+
+def test_a_lease_ends_with_the_trust_of_the_coordinator_though_beats_are_accepted():
+    runtime, leash = ManualRuntime(), Leash()
+    lease = held(runtime, leash)
+    assert leash.deadlines[-1] == 1004.0
+    runtime.now = 1003.9
+    assert lease.holds()
+    runtime.now = 1004.0
+    assert not lease.holds()
+
+
+def test_trust_that_comes_back_too_late_renews_nothing_before_a_new_beginning():
+    runtime, leash = ManualRuntime(), Leash()
+    lease = held(runtime, leash)
+    told: list[int] = []
+    lease.changed = lambda: told.append(1)
+    runtime.now = 1004.1
+    lease.vouch(1008.0)
+    assert not lease.holds()
+    assert (leash.deadlines[-1], told) == (1004.0, [1])
+    assert [lease.lapse(), lease.renew(1004.1)] == [True, False]
+    lease.begin(1004.1)
+    assert lease.holds()
+    assert leash.deadlines[-1] == 1008.0
+
+
+def test_while_the_coordinator_is_not_heard_what_runs_goes_on_and_nothing_starts():
+    lease = held(ManualRuntime(), Leash())
+    lease.suspend()
+    assert [lease.holds(), lease.firm()] == [True, False]
+    lease.vouch(1005.0)
+    assert lease.firm()
+
+
+def test_what_the_coordinator_takes_back_is_void_at_once_for_the_guardian_too():
+    runtime, leash = ManualRuntime(), Leash()
+    lease = held(runtime, leash)
+    runtime.now = 1001.0
+    lease.revoke()
+    assert not lease.holds()
+    assert leash.deadlines[-1] == 1001.0
+    assert lease.lapse()
