@@ -4,6 +4,8 @@
 * It never notices a frozen server while requests keep coming: a request without an answer ends the
   connection here, and kazoo goes on to the next server with the same session.
 * It does not tell what was negotiated: that is read where it connects.
+* A ZooKeeper that came back empty, or from an older backup, refuses whoever has seen more than it knows,
+  for ever. After two sessions without a connection what was seen counts no more: the session is over.
 * A TCP connect may take it a whole session; here a sixth.
 """
 
@@ -70,6 +72,9 @@ class KazooLink:
     def __init__(self, address: ZooKeeperAddress, runtime: Runtime) -> None:
         self._answer_s = address.session_s / 6
         self._connection: Connection | None = None
+        self._runtime = runtime
+        self._session_s = address.session_s
+        self._heard = runtime.boottime()  #: when the last connection ended
         self._number = 0
         self._first = runtime.waiter()
         self._changed: Callable[[], None] = lambda: None
@@ -114,10 +119,13 @@ class KazooLink:
         connect = handler._connect
 
         def connecting(*args: Any) -> tuple[float, float]:
+            if self._runtime.boottime() - self._heard > 2 * self._session_s:
+                self._client.last_zxid = 0
             read_ms, connect_ms = connect(*args)
             self._number += 1
             session = self._client.client_id
             self._connection = Connection(session[0] if session else 0, read_ms * 1.5 / 1000, self._number)
+            self._session_s = self._connection.session_s
             self._first.wake()
             self._changed()
             return read_ms, connect_ms
@@ -126,6 +134,8 @@ class KazooLink:
 
     def _state(self, state: str) -> None:
         if state != KazooState.CONNECTED:
+            if self._connection is not None:
+                self._heard = self._runtime.boottime()
             self._connection = None
             self._broken()
         self._changed()

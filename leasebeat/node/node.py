@@ -151,6 +151,7 @@ class Node:
         self._ports.coordinator.bind(self.lease, self.purge.waiter.wake, self._tune)
         self.membership.draining = self.drain.request
         self.membership.ended = self.follow.hint
+        self.purge.requeued = self.pull.hint
         self.membership.foreign = self._under_another_coordinator
         self.catalog.listen(self._problems)
 

@@ -55,6 +55,7 @@ class Purge:
         self._lost = lost
         self._seen: Poll | None = None
         self._thorough = float("-inf")
+        self.requeued: Callable[[], None] = lambda: None  #: called when runs went back to the queue
 
     def run_once(self) -> Turn:
         """Purge, take back, sweep: whatever the last poll has shown."""
@@ -67,6 +68,7 @@ class Purge:
         if took < BATCH:
             self._seen = poll
         if took:
+            self.requeued()
             self._gate.notify("queue")
         return AT_ONCE if took >= BATCH else Turn(WOKEN_S, dead + took + swept)
 

@@ -26,8 +26,10 @@ from leasebeat.testing.trials import (
     outage,
     redis_faults,
     shards,
+    takeover,
     workflow,
 )
+from leasebeat.testing.zookeeper import ZooKeeperEnsemble
 
 __all__ = ["main"]
 
@@ -144,6 +146,20 @@ def _new(ground: Ground) -> Path:
     return Path(tempfile.mkdtemp(dir=ground.folder))
 
 
+def _takeover(ground: Ground) -> Figures:
+    with ZooKeeperEnsemble(ground.folder) as ensemble:
+        result = takeover.run(
+            ground.folder,
+            ground.mariadb.mysql,
+            ensemble,
+            beat_s=10,
+            session_s=10,
+            times=ground.lasting(60) // 10,
+            seed=ground.seed,
+        )
+    return result.lines(), result.in_time
+
+
 def _cron(ground: Ground) -> Figures:
     result = cron.run(20_000, ground.seed)
     often = all(result.by_croniter[name] >= 1_000 for name in cron.FEATURES)
@@ -163,6 +179,7 @@ TRIALS: dict[str, Callable[[Ground], Figures]] = {
     "workflow": _workflow,
     "outage": _outage,
     "redis": _redis,
+    "takeover": _takeover,
 }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,7 @@ from leasebeat.coordination.zookeeper import ZooKeeperCoordinator
 from leasebeat.errors import CoordinatorUnavailable, LeasebeatError, NameTaken
 from leasebeat.model.node import Member, NodeFacts, NodeState
 from leasebeat.runtime import SystemRuntime
-from leasebeat.testing.zookeeper import ZooKeeperEnsemble
+from leasebeat.testing.zookeeper import ZooKeeper, ZooKeeperEnsemble
 
 RUNTIME = SystemRuntime()
 SESSION_S = 4.0
@@ -50,6 +52,10 @@ class Bench:
         self.root = f"/it{next(roots)}/deep"
         self.links: list[KazooLink] = []
 
+    def close(self) -> None:
+        while self.links:
+            self.links.pop().close()
+
     def link(self, **changes: object) -> KazooLink:
         self.links.append(KazooLink(replace(self.address, **changes), RUNTIME))
         return self.links[-1]
@@ -65,8 +71,7 @@ class Bench:
 def bench(ensemble: ZooKeeperEnsemble) -> Iterator[Bench]:
     found = Bench(ensemble)
     yield found
-    for link in found.links:
-        link.close()
+    found.close()
 
 
 def member(name: str, czxid: int) -> Member:
@@ -175,3 +180,29 @@ def test_without_an_answer_nothing_is_sent_later(bench: Bench, ensemble: ZooKeep
     link = bench.link(hosts="127.0.0.1:1")
     with pytest.raises(CoordinatorUnavailable, match="not connected"):
         link.create("/never", b"")
+
+
+def test_a_zookeeper_that_comes_back_empty_convicts_nobody_before_he_knows_himself(
+    bench: Bench, tmp_path: Path, eventually: Wait
+):
+    with ZooKeeper(tmp_path) as server:
+        bench.address = ZooKeeperAddress(server.hosts, SESSION_S)
+        a, trust, czxid = bench.node("a")
+        b, _, _ = bench.node("b")
+
+        def look() -> bool:
+            b.look([member("a", czxid)], RUNTIME.boottime())
+            return turn(b)
+
+        seen = RUNTIME.boottime()
+        eventually(lambda: look() and turn(a) and RUNTIME.boottime() - seen > SESSION_S + 1, 20)
+        server.stop()
+        shutil.rmtree(server.folder / "data" / "version-2")
+        server.start()
+        eventually(look, 40)  # b is there again, and everything is made anew
+        assert b.dead(RUNTIME.boottime()) == []
+        eventually(lambda: [turn(a), trust.revoked][1], 20)
+        assert b.dead(RUNTIME.boottime()) == []
+        assert a.enter(FACTS) != czxid
+        eventually(lambda: look() and b.dead(RUNTIME.boottime()), 3 * SESSION_S)
+        bench.close()
