@@ -218,7 +218,8 @@ FAULTS: tuple[Fault, ...] = (
         39,
         _MYSQL,
         "The server's disk is full",
-        "As an outage; retention can still delete when there is a little room.",
+        "As an outage.",
+        untested="a full disk is tried with SQLite; of MariaDB only its words for it are known, as an outage",
     ),
     Fault(
         40,

@@ -424,6 +424,7 @@ def test_a_frozen_server_costs_no_more_than_its_time(own: tuple[MariaDB, SqlStor
     assert store.beat(NODE, Vitals())
 
 
+@pytest.mark.fault(35)
 def test_a_server_that_takes_no_writes_is_unavailable(own: tuple[MariaDB, SqlStore]) -> None:
     server, store = own
     store.join(FACTS)
