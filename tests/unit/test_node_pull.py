@@ -64,6 +64,7 @@ def pulling(store: Queue, slots: int, clock: Time | None = None) -> Pull:
         node_id=NODE,
         takes_work=True,
         facts=SimpleNamespace(slots=slots, queues={"default": None}),
+        pulls_from=["default"],
         clock=clock or Time(),
         poll=None,
     )
