@@ -7,8 +7,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from random import Random
 from typing import Any
 
@@ -19,6 +19,7 @@ from leasebeat.testing.simulation.checkers import Evidence, Violation, check
 from leasebeat.testing.simulation.counts import policies_met
 from leasebeat.testing.simulation.faults import FAULTS, Fault, heal
 from leasebeat.testing.simulation.features import draw_chains, draw_features
+from leasebeat.testing.simulation.kept import Drawn, Kept, Part, shrink
 from leasebeat.testing.simulation.people import (
     cordon_a_node,
     draw_schedule,
@@ -50,6 +51,9 @@ class Report:
     totals: Counter[str]
     seconds: float  #: of CPU
     journal: list[object] = field(default_factory=list[object], repr=False)
+    drawn: Drawn = field(default_factory=Drawn)
+    kept: Kept = field(default_factory=Kept)  #: where it is a part of the seed only
+    mutation: str = ""
 
     @property
     def digest(self) -> str:
@@ -57,6 +61,9 @@ class Report:
         text = "\n".join(map(repr, self.journal))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+
+Planned = tuple[Micros, Callable[[], None]]
+"""When something is done to the world, and what."""
 
 Patch = tuple[Any, str, object]
 """What stands in for an attribute of a class or module while a seed runs."""
@@ -72,6 +79,7 @@ class Plan:
     prepare: Callable[[World], None] = lambda _: None  #: before anything runs
     patches: Sequence[Patch] = ()
     features: Sequence[str] = ()  #: what people make use of in any case
+    kept: Kept = field(default_factory=Kept)  #: of what is drawn
 
 
 def run_seed(seed: int, plan: Plan | None = None) -> Report:
@@ -80,6 +88,7 @@ def run_seed(seed: int, plan: Plan | None = None) -> Report:
     began = time.process_time()
     random = Random(seed)
     world = World(seed, machines=random.choice((3, 3, 3, 3, 4)), beat_s=random.choice((2.0, 5.0, 10.0)))
+    del world.machines[plan.kept.nodes or len(world.machines) :]
     world.weather.rough = world.weather.usual = random.choice((0.0, 0.02, 0.04, 0.08))
     plan.prepare(world)
     weather = world.weather
@@ -87,17 +96,35 @@ def run_seed(seed: int, plan: Plan | None = None) -> Report:
     broken = _Broken(world, loop.event)
     stand_ins = [(loop, "event", broken.event), (CrontabTrigger, "next", _remembered)]
     with _patched([*plan.patches, *stand_ins]):
-        calm = _live(world, random, plan)
+        calm, drawn = _live(world, random, plan)
     evidence = evidence_of(world, calm, calm_links)
     violations = [*broken.found, *check(evidence), *check(evidence, POLICIES)]
     for process, _ in world.processes.values():  # a strand that never ends holds its whole world in memory
         process.crash()
-    return Report(
-        seed, violations, _totals(world) + policies_met(evidence), time.process_time() - began, world.journal
-    )
+    totals = _totals(world) + policies_met(evidence)
+    seconds = time.process_time() - began
+    return Report(seed, violations, totals, seconds, world.journal, drawn, plan.kept)
 
 
-def _live(world: World, random: Random, plan: Plan) -> Instant:
+def shrunk(report: Report, plan: Plan) -> Report:
+    """The same seed with as little drawn as still breaks one of the same promises."""
+    broken = {violation.checker for violation in report.violations}
+    least = report
+
+    def fails(kept: Kept) -> bool:
+        nonlocal least
+        found = run_seed(report.seed, replace(plan, kept=kept))
+        if not any(violation.checker in broken for violation in found.violations):
+            return False
+        least = found
+        return True
+
+    shrink(report.drawn, fails)
+    least.mutation = report.mutation
+    return least
+
+
+def _live(world: World, random: Random, plan: Plan) -> tuple[Instant, Drawn]:
     """Ten minutes of the fleet's life; when the store's clock said that all was well again."""
     if random.random() < 0.2:
         world.machines[-1].roles = random.choice((("dispatch",), ("execute",)))
@@ -106,12 +133,16 @@ def _live(world: World, random: Random, plan: Plan) -> Instant:
     for _ in range(SCHEDULES):
         draw_schedule(world, random)
     draw_chains(world, random)
+    spare = tuple(sorted(world.server.schedules.rows.keys() - world.chained))
+    if plan.kept.schedules is not None:
+        for schedule_id in sorted(set(spare) - set(plan.kept.schedules)):
+            world.server.delete_schedule(schedule_id)
     for machine in world.machines:
         world.kernel.after(random.randrange(5 * SECOND), lambda _, m=machine: m.boot())
-    for at, fault in _drawn_faults(random, plan):
-        world.kernel.at(START + at, lambda _, f=fault: f(world, random))
-    for at, what in _drawn_deeds(world, random, plan):
-        world.kernel.at(START + at, lambda _, w=what: w(world, random))
+    faults, deeds = _drawn_faults(world, random, plan), _drawn_deeds(world, random, plan)
+    drawn = Drawn(len(world.machines), len(faults), len(deeds), spare)
+    for at, what in [*_of(faults, plan.kept.faults), *_of(deeds, plan.kept.deeds)]:
+        world.kernel.at(START + at, lambda _, w=what: w())
     world.kernel.run(START + HEALED)
     heal(world)
     calm = world.clock.now()
@@ -119,22 +150,24 @@ def _live(world: World, random: Random, plan: Plan) -> Instant:
     for after in (40, 60, 75):
         world.kernel.at(START + HEALED + after * SECOND, lambda _: heal(world))
     world.kernel.run(START + LENGTH)
-    return calm
+    return calm, drawn
 
 
-def _drawn_faults(random: Random, plan: Plan) -> list[tuple[Micros, Fault]]:
+def _of(drawn: Sequence[Planned], part: Part) -> list[Planned]:
+    return [each for number, each in enumerate(drawn) if part is None or number in part]
+
+
+def _drawn_faults(world: World, random: Random, plan: Plan) -> list[Planned]:
     swarm = [name for name in FAULTS if name not in ALWAYS and random.random() < 0.5]
     names = list(plan.faults) or [*ALWAYS, *(swarm or ["pause"])]
     count = plan.count or random.randrange(7, 13)
     drawn = [random.choice(names) for _ in range(count)]
     if not plan.faults:
         drawn += ["crash", "crash at a point"]
-    return sorted(
-        ((random.randrange(15 * SECOND, HEALED - 30 * SECOND), FAULTS[name]) for name in drawn), key=_when
-    )
+    return _planned(world, random, [FAULTS[name] for name in drawn], 15 * SECOND, HEALED - 30 * SECOND)
 
 
-def _drawn_deeds(world: World, random: Random, plan: Plan) -> list[tuple[Micros, Fault]]:
+def _drawn_deeds(world: World, random: Random, plan: Plan) -> list[Planned]:
     edits = random.randrange(3, 12) if plan.edits is None else plan.edits
     deeds: list[Fault] = (
         [edit_some_row] * edits + [run_now] * random.randrange(4) + [kill_a_run] * random.randrange(4)
@@ -142,10 +175,20 @@ def _drawn_deeds(world: World, random: Random, plan: Plan) -> list[tuple[Micros,
     for feature, deed in (("pauses", pause_a_queue), ("cordons", cordon_a_node)):
         if feature in world.features:
             deeds += [deed] * random.randrange(1, 4)
-    return sorted(((random.randrange(10 * SECOND, HEALED), deed) for deed in deeds), key=_when)
+    return _planned(world, random, deeds, 10 * SECOND, HEALED)
 
 
-def _when(planned: tuple[Micros, Fault]) -> Micros:
+def _planned(
+    world: World, random: Random, what: Sequence[Fault], begin: Micros, end: Micros
+) -> list[Planned]:
+    """When each happens. Each draws from a source of its own: without one, the others stay as they are."""
+    drawn = [
+        (random.randrange(begin, end), partial(each, world, Random(random.getrandbits(64)))) for each in what
+    ]
+    return sorted(drawn, key=_when)
+
+
+def _when(planned: Planned) -> Micros:
     return planned[0]
 
 
@@ -238,9 +281,12 @@ def _totals(world: World) -> Counter[str]:
 
 def describe(report: Report, most: int = 10) -> str:
     """The report of a seed for people: what is wrong, and how to see it again."""
-    lines = [
-        f"seed {report.seed}: {len(report.violations)} violations; replay: scripts/simulate {report.seed}"
-    ]
+    command = f"scripts/simulate {report.seed}"
+    if report.mutation:
+        command += f" --mutation '{report.mutation}'"
+    if report.kept != Kept():
+        command += f" --only '{report.kept}'"
+    lines = [f"seed {report.seed}: {len(report.violations)} violations; replay: {command}"]
     for violation in report.violations[:most]:
         when = f" at {to_text(violation.at)}" if violation.at else ""
         lines.append(f"  [{violation.checker}]{when} {violation.what}")
