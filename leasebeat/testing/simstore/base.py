@@ -84,6 +84,7 @@ class Base:
         self.edges: set[tuple[int, int]] = set()  #: `schedule_after`: (upstream, follower)
         self._upstreams: frozenset[int] = frozenset()
         self.installation_id = "simulated"
+        self.coordinator = "store"  #: the fleet's
 
     def begin(self) -> Txn:
         """A statement that writes."""

@@ -41,6 +41,7 @@ class NodeStatements(FollowStatements):
             Role(role.holder, role.term, role.expires_at is None or role.expires_at < now, role.watermark),
             bool(self.runs.following),
             frozenset(self.paused_queues),
+            coordinator=self.coordinator,
         )
 
     def _members(self, now: Instant) -> tuple[Member, ...]:

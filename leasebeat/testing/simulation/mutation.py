@@ -33,6 +33,7 @@ def planned(
     count: int = 0,
     edits: int | None = None,
     features: Sequence[str] = (),
+    coordinator: str = "store",
 ) -> Plan:
     """A plan with what stands in for parts of the node."""
-    return Plan(faults, count, edits, prepare, patches, features)
+    return Plan(faults, count, edits, prepare, patches, features, coordinator=coordinator)

@@ -22,6 +22,7 @@ from leasebeat.node.membership import Membership
 from leasebeat.node.owed import Owed, Walker, Window
 from leasebeat.node.purge import Purge
 from leasebeat.store.base import ClaimAnswer, Version
+from leasebeat.testing.simulation.ensemble_mutations import ENSEMBLE_MUTATIONS
 from leasebeat.testing.simulation.mutation import Mutation, planned, without
 from leasebeat.testing.simulation.policy_mutations import POLICY_MUTATIONS
 from leasebeat.testing.simulation.world import World
@@ -134,6 +135,7 @@ def _early_is_final(self: Claimer, opening: Opening, answers: Sequence[ClaimAnsw
 
 MUTATIONS: Mapping[str, Mutation] = {
     **POLICY_MUTATIONS,
+    **ENSEMBLE_MUTATIONS,
     "no anti-join": Mutation(planned(prepare=without("anti_join")), ("one row per fire",)),
     "no version join": Mutation(
         planned(prepare=without("version_join"), edits=40), ("edits are not overtaken", "no invented fires")

@@ -17,6 +17,7 @@ from leasebeat.node import loop
 from leasebeat.testing.simstore.tables import RunChange
 from leasebeat.testing.simulation.checkers import Evidence, Violation, check
 from leasebeat.testing.simulation.counts import policies_met
+from leasebeat.testing.simulation.ensemble_faults import ENSEMBLE_FAULTS, heal_ensemble
 from leasebeat.testing.simulation.faults import FAULTS, Fault, heal
 from leasebeat.testing.simulation.features import draw_chains, draw_features
 from leasebeat.testing.simulation.kept import Drawn, Kept, Part, shrink
@@ -38,6 +39,9 @@ HEALED: Micros = 450 * SECOND
 """Faults end here; the rest must be enough for every lease, retry and catch-up."""
 
 SCHEDULES = 20
+ZOOKEEPER = 2
+"""Seeds with this remainder by three have ZooKeeper as the coordinator."""
+
 ALWAYS = ("crash", "crash at a point")
 """Faults that no seed does without."""
 
@@ -80,6 +84,7 @@ class Plan:
     patches: Sequence[Patch] = ()
     features: Sequence[str] = ()  #: what people make use of in any case
     kept: Kept = field(default_factory=Kept)  #: of what is drawn
+    coordinator: str = ""  #: store or zookeeper; else by the seed's number
 
 
 def run_seed(seed: int, plan: Plan | None = None) -> Report:
@@ -90,6 +95,8 @@ def run_seed(seed: int, plan: Plan | None = None) -> Report:
     world = World(seed, machines=random.choice((3, 3, 3, 3, 4)), beat_s=random.choice((2.0, 5.0, 10.0)))
     del world.machines[plan.kept.nodes or len(world.machines) :]
     world.weather.rough = world.weather.usual = random.choice((0.0, 0.02, 0.04, 0.08))
+    if plan.coordinator == "zookeeper" or (not plan.coordinator and seed % 3 == ZOOKEEPER):
+        world.use_zookeeper()
     plan.prepare(world)
     weather = world.weather
     calm_links = weather.rough == 0.0 or weather.kinds == ("brisk",)
@@ -145,6 +152,7 @@ def _live(world: World, random: Random, plan: Plan) -> tuple[Instant, Drawn]:
         world.kernel.at(START + at, lambda _, w=what: w())
     world.kernel.run(START + HEALED)
     heal(world)
+    heal_ensemble(world)
     calm = world.clock.now()
     # A worker that was draining at the time of healing ends later, and is started again like the others.
     for after in (40, 60, 75):
@@ -158,13 +166,14 @@ def _of(drawn: Sequence[Planned], part: Part) -> list[Planned]:
 
 
 def _drawn_faults(world: World, random: Random, plan: Plan) -> list[Planned]:
-    swarm = [name for name in FAULTS if name not in ALWAYS and random.random() < 0.5]
+    known = FAULTS | (ENSEMBLE_FAULTS if world.ensemble else {})
+    swarm = [name for name in known if name not in ALWAYS and random.random() < 0.5]
     names = list(plan.faults) or [*ALWAYS, *(swarm or ["pause"])]
     count = plan.count or random.randrange(7, 13)
     drawn = [random.choice(names) for _ in range(count)]
     if not plan.faults:
         drawn += ["crash", "crash at a point"]
-    return _planned(world, random, [FAULTS[name] for name in drawn], 15 * SECOND, HEALED - 30 * SECOND)
+    return _planned(world, random, [known[name] for name in drawn], 15 * SECOND, HEALED - 30 * SECOND)
 
 
 def _drawn_deeds(world: World, random: Random, plan: Plan) -> list[Planned]:
@@ -250,7 +259,7 @@ def evidence_of(world: World, calm: Instant, calm_links: bool) -> Evidence:
             for _, guardian in world.processes.values()
             for task in guardian.tasks()
         ),
-        take_over_limit=lease * (1 if calm_links else 3) + 5 * SECOND,
+        take_over_limit=lease * (1 if calm_links and not world.ensemble else 3) + 5 * SECOND,
         calm_links=calm_links,
         disturbed=sorted(world.disturbed),
         lane_sizes=world.server.lane_sizes,
@@ -268,6 +277,7 @@ def _totals(world: World) -> Counter[str]:
             "fires": sum(c.was is None and c.origin in ("trigger", "audit") for c in changes),
             "executions": sum(entry.__class__ is TaskBegin for entry in world.journal),
             "crashes": world.crashes,
+            "sessions expired": world.ensemble.expired if world.ensemble else 0,
             "take-overs": sum(c.statement == "reclaim" for c in changes),
             "lost replies": counts["reply lost"] + world.redis.lost,
             "lost requests": counts["request lost"],

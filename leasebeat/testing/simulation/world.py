@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple, cast
 
+from leasebeat.coordination.base import Coordinator
 from leasebeat.coordination.store import StoreCoordinator
+from leasebeat.coordination.zookeeper import ZooKeeperCoordinator
 from leasebeat.executors.base import Launch
 from leasebeat.journal.base import MemoryJournal
 from leasebeat.model.instant import SECOND, Instant, Micros
@@ -17,6 +19,7 @@ from leasebeat.node.node import Node, NodeConfig, Ports
 from leasebeat.store.base import Store
 from leasebeat.testing.simstore import Server
 from leasebeat.testing.simulation.calendars import CALENDARS
+from leasebeat.testing.simulation.ensemble import Ensemble, SimLink
 from leasebeat.testing.simulation.kernel import Kernel, Process
 from leasebeat.testing.simulation.link import StoreLink, Weather
 from leasebeat.testing.simulation.redis import Redis, SimGate
@@ -88,6 +91,7 @@ class Machine:
         self.process: Process | None = None
         self.node: Node | None = None
         self.link: StoreLink | None = None
+        self.members_link: SimLink | None = None  #: to ZooKeeper, where that is the coordinator
         self.guardian: Guardian | None = None
         self.runtime: SimRuntime | None = None
         self.journal = MemoryJournal()  #: on its disk: it outlives the worker
@@ -116,6 +120,7 @@ class Machine:
         link.crash = self._trapped
         world.processes[pid] = (process, guardian)
         executor = SimExecutor(guardian)
+        coordinator = self._coordinator(process, runtime)
         self.node = Node(
             NodeConfig(
                 self._facts(pid),
@@ -127,7 +132,7 @@ class Machine:
                 runtime=runtime,
                 store=cast("Store", link),
                 gate=gate,
-                coordinator=StoreCoordinator(),
+                coordinator=coordinator,
                 executors={"shell": executor, "python": executor, "http": executor},
                 leash=SimLeash(guardian),
                 is_gone=world.is_gone,
@@ -138,6 +143,13 @@ class Machine:
         world.light()
         node = self.node
         process.spawn("main", lambda: self._main(process, node))
+
+    def _coordinator(self, process: Process, runtime: SimRuntime) -> Coordinator:
+        world = self.world
+        if world.ensemble is None:
+            return StoreCoordinator()
+        link = self.members_link = SimLink(world.ensemble, process, world.lease_s)
+        return ZooKeeperCoordinator(runtime, link, "/leasebeat")
 
     def _main(self, process: Process, node: Node) -> None:
         """The worker's main thread: until the node has left, after SIGTERM."""
@@ -151,6 +163,8 @@ class Machine:
         """The worker has ended by itself; its supervisor starts it again."""
         if not process.dead:
             self.world.note("exit", process.name)
+            if self.members_link is not None:
+                self.members_link.close()
             process.crash()
             self._buried()
             self.world.kernel.after(5 * SECOND, lambda _: self.boot())
@@ -213,6 +227,7 @@ class World(Evidence):
         self.server.installation_id = "private-simulation"
         self.journal: list[Any] = self.server.journal  # store, tasks and faults in one order
         self.redis = Redis(self.kernel, Random(self.random.getrandbits(64)))
+        self.ensemble: Ensemble | None = None  #: where ZooKeeper is the coordinator
         self.weather = Weather()
         self.beat_s = beat_s
         self.leashes = True
@@ -227,6 +242,11 @@ class World(Evidence):
         self.crashes = 0
         self.statements = 0
         self.machines = [Machine(self, f"node-{n}", 6, ("dispatch", "execute")) for n in range(machines)]
+
+    def use_zookeeper(self) -> None:
+        """Coordinate by ZooKeeper from the start."""
+        self.server.coordinator = "zookeeper"
+        self.ensemble = Ensemble(self.kernel, Random(self.random.getrandbits(64)))
 
     @property
     def lease_s(self) -> float:
