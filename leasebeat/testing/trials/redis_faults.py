@@ -180,15 +180,16 @@ def read_only(scene: Scene) -> Generator[None]:
 
 @contextmanager
 def unsaved(scene: Scene) -> Generator[None]:
-    """-MISCONF: it was told to save itself, and cannot. Its file's name is that of a folder."""
-    (scene.redis.folder / "folder").mkdir()
-    with _configured(scene.redis, save="3600 1", dbfilename="folder"), admin(scene.redis) as client:
+    """-MISCONF: it was told to save itself, and cannot: a folder has the name of its file."""
+    in_the_way = scene.redis.folder / "dump.rdb"
+    in_the_way.mkdir()
+    with _configured(scene.redis, save="3600 1"), admin(scene.redis) as client:
         client.bgsave()
         until(
             lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", READY_S, "it cannot save"
         )
         yield
-        client.config_set("stop-writes-on-bgsave-error", "no")
+    in_the_way.rmdir()  # without `save` it takes writes again
 
 
 @contextmanager
