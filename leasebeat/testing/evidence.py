@@ -20,6 +20,7 @@ from typing import Literal
 
 from leasebeat.model.instant import SECOND, Instant, Micros, to_text
 from leasebeat.model.run import parse_key
+from leasebeat.testing.invariants import invariant
 
 __all__ = [
     "AttemptRow",
@@ -200,6 +201,7 @@ def _by_run(found: Iterable[Execution]) -> dict[str, list[Execution]]:
 # --- what must not have happened ----------------------------------------------------------------
 
 
+@invariant("I1", "I11", "I13")
 def _rows(evidence: Evidence, found: list[Execution]) -> Iterator[str]:
     """Every due instant has exactly one row, and nothing else has one."""
     counts = Counter(run.key for run in evidence.runs)
@@ -214,18 +216,21 @@ def _rows(evidence: Evidence, found: list[Execution]) -> Iterator[str]:
         yield f"{key} ran and has no row"
 
 
+@invariant("I17")
 def _stuck(evidence: Evidence, _: list[Execution]) -> Iterator[str]:
     for run in evidence.runs:
         if run.status in ("queued", "running"):
             yield f"{run.key} is still {run.status}, attempt {run.attempt}"
 
 
+@invariant("I2")
 def _begun_twice(_: Evidence, found: list[Execution]) -> Iterator[str]:
     for (key, attempt), count in Counter((e.key, e.attempt) for e in found).items():
         if count > 1:
             yield f"{key} attempt {attempt} was begun {count} times"
 
 
+@invariant("I4")
 def _overlaps(evidence: Evidence, found: list[Execution]) -> Iterator[str]:
     """No two executions of a run at once.
 
@@ -246,6 +251,7 @@ def _alive_until(evidence: Evidence, execution: Execution) -> int:
     return death.at
 
 
+@invariant("I9", "I22")
 def _outlived(evidence: Evidence, found: list[Execution]) -> Iterator[str]:
     """No task lives 2 s after its worker was killed, nor after the lease of a purged node was over."""
     purged = {node.id: node for node in evidence.nodes if node.state == "purged"}
@@ -259,6 +265,7 @@ def _outlived(evidence: Evidence, found: list[Execution]) -> Iterator[str]:
             yield f"{what} lived after the lease of its node"
 
 
+@invariant("I18")
 def _unrecorded(evidence: Evidence, found: list[Execution]) -> Iterator[str]:
     """What the tables call a success ran to its end, on the node that they name."""
     ended = {(e.key, e.attempt): e for e in found if e.ended}
@@ -278,6 +285,7 @@ def _before(recorded: Instant | None, happened_ns: int, lead: Micros) -> bool:
     return recorded is None or recorded < happened_ns // 1000 + lead - _READING
 
 
+@invariant("I6")
 def _late_writes(evidence: Evidence, found: list[Execution]) -> Iterator[str]:
     """What came after a take-over was refused: the last attempt decides, the others stay without a say."""
     last = {run.key: run for run in evidence.runs}
@@ -295,6 +303,7 @@ def _late_writes(evidence: Evidence, found: list[Execution]) -> Iterator[str]:
             yield f"{run.key} is {run.status} by attempt {run.attempt}, which is {attempt.outcome}"
 
 
+@invariant("I5")
 def _early(evidence: Evidence, found: list[Execution]) -> Iterator[str]:
     for execution in found:
         _, due, _ = parse_key(execution.key)
@@ -316,6 +325,7 @@ def take_overs(evidence: Evidence) -> Iterator[tuple[AttemptRow, NodeRow, Micros
             yield attempt, node, again - node.beat_at
 
 
+@invariant("I17")
 def _take_overs(evidence: Evidence, _: list[Execution]) -> Iterator[str]:
     """The next attempt is given out within three beats and 2 s of the dead node's last beat."""
     for attempt, node, took in take_overs(evidence):
@@ -327,12 +337,14 @@ def _take_overs(evidence: Evidence, _: list[Execution]) -> Iterator[str]:
             )
 
 
+@invariant("I8")
 def _living_purged(evidence: Evidence, _: list[Execution]) -> Iterator[str]:
     for node in evidence.nodes:
         if node.state == "purged" and node.id not in evidence.deaths:
             yield f"{node.name} ({node.id}) was purged, and nothing had happened to it"
 
 
+@invariant("I20")
 def _lost(evidence: Evidence, _: list[Execution]) -> Iterator[str]:
     """A run is given up only after its third node has died: it might be what kills them."""
     for run in evidence.runs:

@@ -67,13 +67,13 @@ FAULTS: tuple[Fault, ...] = (
         7,
         _PROCESS,
         "Killed after a task's end, before its outcome is in the store",
-        "Nobody knows how it ended: `rerun` runs it again, `fail` and `finish` close it as `lost`.",
+        "What the journal has is recorded by the next worker within the lease; else it is taken back.",
     ),
     Fault(
         8,
         _PROCESS,
         "Killed while outcomes are on their way to the store",
-        "A batch is recorded as a whole or not at all; sent again it meets its own rows.",
+        "A batch is recorded whole or not at all; sent again, from the journal too, it meets its own rows.",
     ),
     Fault(
         9,
@@ -225,8 +225,7 @@ FAULTS: tuple[Fault, ...] = (
         40,
         _MYSQL,
         "A fail-over that loses committed rows",
-        "What the new primary lacks is opened again.",
-        untested="what is missing is opened again by design; no host keeps a list of what it started",
+        "A host closes as `lost` what it remembers having started; another host runs what is missing again.",
     ),
     Fault(41, _MYSQL, "The URL leads to a replica", "It is refused at the start."),
     Fault(
