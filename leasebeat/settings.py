@@ -245,8 +245,8 @@ _BOUNDS: dict[tuple[str, str], tuple[float, float]] = {
     ("node", "kill_grace_s"): (0, math.inf),
     ("node", "python_processes"): (0, 10_000),
     ("node", "python_recycle_runs"): (0, math.inf),
-    ("node", "task_memory_mb"): (0, 16_777_216),
-    ("node", "task_pids_max"): (0, 1_000_000),
+    ("node", "task_memory_mb"): (0, math.inf),
+    ("node", "task_pids_max"): (0, math.inf),
     ("audit", "lag_s"): (1, 60),  # younger fires may still be on their way through a late ranked node
     ("audit", "role_lease_s"): (2, 60),
     ("audit", "catch_up_per_s"): (1, math.inf),

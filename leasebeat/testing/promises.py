@@ -18,6 +18,7 @@ class Promise(NamedTuple):
 
 _PURE = "nothing of it depends on nodes or stores"
 _REDIS = "SQLite is used without Redis"
+_CGROUPS = "the host must let cgroups be made"
 _LONG = "it would take longer than a trial"
 
 PROMISES: tuple[Promise, ...] = (
@@ -47,6 +48,9 @@ PROMISES: tuple[Promise, ...] = (
     Promise("args.success_codes", "list", "The exit or status codes that are a success."),
     Promise("args.leftovers", "kill", "What a task left behind is killed when it has ended."),
     Promise("args.leftovers", "leave", "What a task left behind goes on."),
+    Promise("args.memory_mb", "number", "The task cannot use more memory.", _CGROUPS),
+    Promise("args.pids_max", "number", "The task cannot have more processes and threads.", _CGROUPS),
+    Promise("args.cpu_pct", "number", "The task cannot use more of a core.", _CGROUPS),
     Promise("args.kwargs", "object", "The arguments of the function."),
     Promise("args.method", "word", "The method of the request."),
     Promise("args.headers", "object", "The headers of the request."),

@@ -20,6 +20,7 @@ from leasebeat.executors.cgroup_home import Home
 from leasebeat.executors.kinds import open_executors
 from leasebeat.executors.options import ExecutorOptions
 from leasebeat.model.run import OutcomeKind, ReasonCode
+from leasebeat.testing.trials.cases import proves
 from tests.integration import python_tasks
 from tests.integration.executing import Bench, bench, carrying, launch, until, worker
 
@@ -53,6 +54,7 @@ def left_over(node: str = f"node-of-test-{os.getpid()}") -> list[Path]:
 
 @needs_cgroups
 @pytest.mark.fault(68)
+@proves("args.pids_max", "number")
 def test_a_fork_bomb_is_held_to_its_limit_and_ends_with_its_task(shells: Bench) -> None:
     what = shells.start(launch(BOMB, {"pids_max": 30}, timeout_s=2))
     until(lambda: len(carrying(what.key_text)) > 10, "the growth of the bomb")
@@ -65,6 +67,7 @@ def test_a_fork_bomb_is_held_to_its_limit_and_ends_with_its_task(shells: Bench) 
 
 
 @needs_cgroups
+@proves("args.memory_mb", "number")
 def test_a_task_that_takes_more_memory_than_it_may_is_killed_and_told_so(shells: Bench) -> None:
     outcome = shells.run(f"exec {HOG}", {"memory_mb": 64})
     assert (outcome.kind, outcome.reason_code) == (OutcomeKind.FAILED, ReasonCode.SIGNAL)
@@ -73,6 +76,7 @@ def test_a_task_that_takes_more_memory_than_it_may_is_killed_and_told_so(shells:
 
 
 @needs_cgroups
+@proves("args.cpu_pct", "number")
 def test_a_task_gets_the_share_of_a_core_that_it_was_given(shells: Bench) -> None:
     outcome = shells.run(
         "timeout 1 sh -c 'while :; do :; done'; cat /proc/self/cgroup; times", {"cpu_pct": 10}
@@ -204,6 +208,34 @@ def test_a_host_without_cgroups_refuses_what_asks_for_limits() -> None:
 def test_a_folder_that_is_no_cgroup_is_told(tmp_path: Path) -> None:
     home = cgroup_home.find(str(tmp_path / "none"))
     assert "No such file or directory" in (home.lacks({"pids_max": 5}) or "")
+
+
+def test_of_version_2_what_systemd_delegates_is_used_and_nothing_else(tmp_path: Path) -> None:
+    service = tmp_path / "system.slice/leasebeat.service"
+    service.mkdir(parents=True)
+    (service / "cgroup.controllers").write_text("cpu io memory pids\n")
+    (service / "cgroup.subtree_control").touch()
+    mounts = {"": ("/", str(tmp_path))}
+    home = cgroup_home._delegated({"": "/system.slice/leasebeat.service/worker"}, mounts)
+    assert (home.unified, home.folders) == (True, dict.fromkeys(["cpu", "memory", "pids"], str(service)))
+    assert (service / "cgroup.subtree_control").read_text() == "+cpu +memory +pids"
+    other = cgroup_home._delegated({"": "/system.slice/leasebeat.service"}, mounts)
+    assert "not delegated" in (other.lacks({"cpu_pct": 50}) or "")
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "folder"),
+    [
+        ("/", "/", "/cg"),
+        ("/a/b", "/", "/cg/a/b"),
+        ("/docker/x", "/docker/x", "/cg"),
+        ("/d/x/y", "/d/x", "/cg/y"),
+    ],
+)
+def test_a_cgroup_is_found_where_a_part_of_the_hierarchy_is_mounted(
+    path: str, root: str, folder: str
+) -> None:
+    assert cgroup_home._below(path, root, "/cg") == folder
 
 
 def test_the_limits_of_version_2_are_written_into_its_files(tmp_path: Path) -> None:

@@ -103,7 +103,7 @@ def test_reason_codes_stand_beside_statuses_that_exist() -> None:
 # --- settings -----------------------------------------------------------------------------------
 
 
-UNITS = (("_per_s", "1/s"), ("_s", "s"), ("_days", "days"), ("_bytes", "bytes"))
+UNITS = (("_per_s", "1/s"), ("_s", "s"), ("_days", "days"), ("_bytes", "bytes"), ("_mb", "MiB"))
 
 
 def rows_of_settings(name: str) -> list[list[str]]:
