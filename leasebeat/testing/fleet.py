@@ -87,6 +87,7 @@ class Worker:
     def __init__(self, fleet: Fleet, name: str, environ: Mapping[str, str]) -> None:
         self.name = name
         self._fleet = fleet
+        self.code = ROOT  #: the folder whose `worker.py` it is
         self._environ = environ
         self._process: subprocess.Popen[bytes] | None = None
         self.log = fleet.folder / f"{name}.log"
@@ -106,7 +107,7 @@ class Worker:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "worker.py"],
-                cwd=ROOT,
+                cwd=self.code,
                 env={**self._environ, **extra},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

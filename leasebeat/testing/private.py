@@ -50,11 +50,11 @@ def value(store: PrivateStore, statement: str) -> Any:
 
 
 class PrivateMysql:
-    """A database of its own on a private server."""
+    """A database of its own on a private server; `made` is one that has its tables already."""
 
-    def __init__(self, server: MySQL) -> None:
+    def __init__(self, server: MySQL, made: str = "") -> None:
         self._server = server
-        self.admin_url = server.create_store()
+        self.admin_url = made or server.create_store()
         self.url = server.create_accounts(self.admin_url)["worker"]
         self._admin = StoreUrl.parse(self.admin_url)
         self.rows(f"UPDATE schema_info SET installation = CONCAT('{PRIVATE}', installation)")
