@@ -38,7 +38,7 @@ for name in [name for name in os.environ if name.startswith("LEASEBEAT_")]:
 hypothesis.settings.register_profile("leasebeat", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("leasebeat")
 
-RINGS = ("unit", "contract", "integration", "simulation", "acceptance")
+RINGS = ("unit", "contract", "integration", "simulation", "acceptance", "chaos")
 ROOT = Path(__file__).parent.parent
 SERVERS = frozenset({"servers", "mariadb", "redis_url", "own_mariadb", "own_redis", "ensemble"})
 FOLDER, OWNER = "LB_TEST_SERVERS", "LB_TEST_OWNER"

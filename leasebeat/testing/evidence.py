@@ -121,11 +121,12 @@ class Evidence:
     deaths: Mapping[str, Death] = field(default_factory=dict[str, Death])
 
 
-def findings(evidence: Evidence, *, prompt: bool = True) -> list[str]:
+def findings(evidence: Evidence, *, prompt: bool = True, deaths_alone: bool = True) -> list[str]:
     """Everything that must not have happened, a sentence each.
 
     Without `prompt` take-overs may be late: where several die within one lease, whoever came after the
-    first death purges only after it has watched for a whole lease.
+    first death purges only after it has watched for a whole lease. Without `deaths_alone` nodes also give
+    runs back because the store was away, and a run may be lost that way.
     """
     found = executions(evidence.lines)
     checks: tuple[Callable[[Evidence, list[Execution]], Iterable[str]], ...] = (
@@ -138,7 +139,7 @@ def findings(evidence: Evidence, *, prompt: bool = True) -> list[str]:
         _late_writes,
         _early,
         _living_purged,
-        _lost,
+        _lost if deaths_alone else _lost_early,
         *([_take_overs] if prompt else []),
     )
     return [sentence for check in checks for sentence in check(evidence, found)]
@@ -223,7 +224,7 @@ def _stuck(evidence: Evidence, _: list[Execution]) -> Iterator[str]:
             yield f"{run.key} is still {run.status}, attempt {run.attempt}"
 
 
-@invariant("I2")
+@invariant("I2", "I3")
 def _begun_twice(_: Evidence, found: list[Execution]) -> Iterator[str]:
     for (key, attempt), count in Counter((e.key, e.attempt) for e in found).items():
         if count > 1:
@@ -285,7 +286,7 @@ def _before(recorded: Instant | None, happened_ns: int, lead: Micros) -> bool:
     return recorded is None or recorded < happened_ns // 1000 + lead - _READING
 
 
-@invariant("I6")
+@invariant("I6", "I16")
 def _late_writes(evidence: Evidence, found: list[Execution]) -> Iterator[str]:
     """What came after a take-over was refused: the last attempt decides, the others stay without a say."""
     last = {run.key: run for run in evidence.runs}
@@ -356,3 +357,11 @@ def _lost(evidence: Evidence, _: list[Execution]) -> Iterator[str]:
         ]
         if len(dead) < 3:
             yield f"{run.key} is lost, and only {len(dead)} of the nodes that held it died"
+
+
+@invariant("I20")
+def _lost_early(evidence: Evidence, _: list[Execution]) -> Iterator[str]:
+    """A run is given up at its third attempt without an outcome at the soonest."""
+    for run in evidence.runs:
+        if run.status == "lost" and run.attempt < 3:
+            yield f"{run.key} is lost by attempt {run.attempt}"
