@@ -98,11 +98,14 @@ def _membership(history: History, _: list[Execution]) -> Iterator[str]:
 
 @invariant("I12", "I25")
 def _recovered(history: History, found: list[Execution]) -> Iterator[str]:
-    """What comes due when everybody must have recovered succeeds at its first attempt, where it ran."""
+    """What comes due when everybody must have recovered and runs, succeeds.
+
+    Not by its first attempt: on a busy machine a node may lose its lease without anybody's doing.
+    """
     statuses = {run.key: run for run in history.evidence.runs}
     for key in sorted({execution.key for execution in found} & history.evidence.due):
         run = statuses.get(key)
-        if run and parse_key(key)[1] >= history.quiet and (run.status, run.attempt) != ("succeeded", 1):
+        if run and parse_key(key)[1] >= history.quiet and run.status != "succeeded":
             yield f"{key} came due in the quiet, and is {run.status} by attempt {run.attempt}"
 
 
