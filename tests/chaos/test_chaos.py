@@ -11,7 +11,7 @@ from leasebeat.testing.chaos.report import Report
 from leasebeat.testing.chaos.ring import run
 from leasebeat.testing.servers import sweep
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.mark.parametrize(("coordinator", "seconds"), [("store", 80)])
