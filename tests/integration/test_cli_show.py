@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, timedelta
+
 import pytest
 
 from tests.integration.commands import Commands
@@ -117,14 +119,19 @@ def test_a_schedule_that_is_gone_is_explained_by_its_name(lb: Commands) -> None:
 def test_a_former_schedule_of_the_name_answers_for_its_own_time(lb: Commands) -> None:
     lb.json("add", "backup", "--cron", "0 3 * * *", "--command", "true")
     row = "id, schedule_id, former_id, version, updated_at, valid_from, enabled, deleted, definition"
-    for number, (schedule, since, gone) in enumerate([(7, "01", 0), (7, "11", 1), (1, "15", 0)], 1):
+    for number, (schedule, since, gone) in enumerate([(7, 12, 0), (7, 8, 1), (1, 5, 0)], 1):
         told = f"""'{{"name": "backup", "id": {schedule}, "cron": "0 3 * * *", "command": "true"}}'"""
-        at = f"'2026-11-{since} 00:00:00.000000'"
+        at = f"'{days_ago(since)} 00:00:00.000000'"
         values = f"{number}, {schedule}, {number - 1}, '{number}', {at}, {at}, {1 - gone}, {gone}, {told}"
         lb.sql(f"INSERT INTO schedule_history ({row}) VALUES ({values})")
 
-    def code(day: str) -> str:
-        return lb.json("explain", "backup", f"2026-11-{day}T03:00:00Z")[0]["code"]
+    def code(days: int) -> str:
+        return lb.json("explain", "backup", f"{days_ago(days)}T03:00:00Z")[0]["code"]
 
-    lb.sql("UPDATE roles SET watermark = '2026-11-21 00:00:00.000000'")
-    assert [code("10"), code("12"), code("14")] == [code("20"), "deleted", "deleted"]
+    lb.sql(f"UPDATE roles SET watermark = '{days_ago(1)} 00:00:00.000000'")
+    assert [code(9), code(7), code(6)] == [code(2), "deleted", "deleted"]
+
+
+def days_ago(days: int) -> date:
+    """What is older than retention is explained otherwise, so the days must move along with the clock."""
+    return datetime.now(UTC).date() - timedelta(days=days)

@@ -8,6 +8,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -131,8 +132,7 @@ def test_a_task_of_a_paused_machine_is_fenced_off_when_it_wakes_and_then_killed(
     fleet.start("b")
     fleet.await_live("b")
     node_id, machine = fleet["a"].node_id, everything_of(fleet, "a")
-    for process in machine:
-        process.send_signal(signal.SIGSTOP)
+    until(lambda: stands_still(fleet, machine), 20, "it stands still, and not in the middle of a write")
     until(lambda: said(fleet, "begin") == 2, 60, f"b takes the run over\n{fleet.tails()}")
     until(lambda: writes(fleet, "2") > 0, 20, "the second attempt writes")
     before = writes(fleet, "1")
@@ -153,6 +153,28 @@ def writes(fleet: Fleet, attempt: str = "1") -> int:
     with sqlite3.connect(fleet.folder / "fenced.py.db") as database:
         (count,) = database.execute("SELECT COUNT(*) FROM written WHERE attempt = ?", (attempt,)).fetchone()
     return count
+
+
+def stands_still(fleet: Fleet, machine: list[psutil.Process]) -> bool:
+    """Stop it; if it holds a lock of a SQLite file just then, nobody could go on: let it go on, and again."""
+    for process in machine:
+        process.send_signal(signal.SIGSTOP)
+    if all(free(path) for path in fleet.folder.glob("*.db")):
+        return True
+    for process in machine:
+        process.send_signal(signal.SIGCONT)
+    return False
+
+
+def free(path: Path) -> bool:
+    """Whether somebody may write to the file now."""
+    with closing(sqlite3.connect(path, timeout=0.2, isolation_level=None)) as database:
+        try:
+            database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return False
+        database.execute("ROLLBACK")
+        return True
 
 
 def everything_of(fleet: Fleet, name: str) -> list[psutil.Process]:
