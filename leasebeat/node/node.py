@@ -185,9 +185,14 @@ class Node:
             self._tasks.append(self._ports.runtime.start(service.name, loop.run))
 
     def _learn_names(self) -> None:
-        """Outcomes of a former worker are told at once, by the names of their schedules."""
+        """Outcomes of a former worker are told at once, by the names of their schedules.
+
+        Not without the watermark: who records a version that hides its time must know how far the audit is.
+        """
         event("INFO", "outcomes_left", "a former worker's outcomes are recorded first", runs=len(self.outbox))
         try:
+            poll = self._ports.store.poll("", list(self._facts.queues))
+            self.catalog.audited(poll.auditor.watermark if poll.auditor else None)
             self.catalog.refresh()
         except StoreError as problem:
             event("WARNING", "names_unknown", "their schedules cannot be read yet", error=problem)
